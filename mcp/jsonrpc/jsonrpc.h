@@ -1,0 +1,83 @@
+/* jsonrpc.h: bytes from outside -> a checked JSON-RPC 2.0 message; results and errors -> bytes.
+ *
+ * The only room that calls the JSON parser on outside bytes. rpc_parse makes one strict pass over
+ * the raw bytes first (RFC 8259 grammar, UTF-8 well-formed, no lone surrogates, no NUL in a
+ * string, no duplicate names at the same level, depth and size bounded, no bytes after the value)
+ * and hands them to cJSON only if they passed, so that none of cJSON's leniencies is ever reached.
+ * Ids and progress tokens are kept as the raw text they came in and echoed verbatim.
+ *
+ * Pure: no I/O, no clock. */
+#ifndef MCP_JSONRPC_H
+#define MCP_JSONRPC_H
+
+#include "sandbox/base/buf.h"
+#include "sandbox/base/err.h"
+#include "sandbox/base/json.h"
+
+#define RPC_MAX_DEPTH 64
+#define RPC_MAX_MESSAGE_BYTES ((size_t)16 << 20)	/* code of 10 MiB, JSON-escaped, fits mostly */
+
+/* JSON-RPC 2.0 section 5.1 and MCP's own codes. */
+enum rpc_code {
+	RPC_PARSE_ERROR = -32700,
+	RPC_INVALID_REQUEST = -32600,
+	RPC_METHOD_NOT_FOUND = -32601,
+	RPC_INVALID_PARAMS = -32602,
+	RPC_INTERNAL_ERROR = -32603,
+	RPC_MISSING_CAPABILITY = -32021,
+	RPC_UNSUPPORTED_VERSION = -32022,
+};
+
+enum rpc_kind { RPC_REQUEST, RPC_NOTIFICATION, RPC_RESPONSE };
+
+struct rpc_msg {
+	enum rpc_kind kind;
+	struct sv id;			/* raw JSON text of the id; empty for a notification */
+	struct sv method;		/* empty for a response */
+	const struct cJSON *params;	/* NULL when absent */
+	const struct cJSON *root;
+	struct cJSON *owned;		/* rpc_msg_finish frees it */
+	struct buf id_text;		/* owned */
+};
+
+/* What was wrong with a message that could not become an rpc_msg; id is echoed where it could be
+ * read, else empty (written as null). */
+struct rpc_fault {
+	enum rpc_code code;
+	struct buf id_text;		/* owned; rpc_fault_finish */
+	struct err err;			/* cause and what to do */
+};
+
+/* 0, or -1 with *fault filled. Arrays (batches) are RPC_INVALID_REQUEST. */
+int rpc_parse(struct sv bytes, struct rpc_msg *ret, struct rpc_fault *fault);
+void rpc_msg_finish(struct rpc_msg *m);
+void rpc_fault_finish(struct rpc_fault *f);
+
+/* A checked JSON value of any type, for files we own (schemas, config) and for tests. NULL on
+ * error. Freed with cJSON_Delete. */
+struct cJSON *rpc_json_parse(struct sv bytes, struct err *e);
+
+/* Raw JSON text of a scalar (string or number) node: what the caller sent as id or progress
+ * token, exactly; -1 for other types. `source` is the message the tree was parsed from. */
+int rpc_scalar_text(const struct cJSON *v, struct buf *ret);
+
+/* --- writing; every line ends without a newline, contains none -------------------------------- */
+void rpc_write_result(struct buf *b, struct sv id, struct sv result_json);
+/* {"code","message","data"}; message is the cause, data carries remediation (and extra, which is
+ * zero or more `"key":value` members, or empty). */
+void rpc_write_error(struct buf *b, struct sv id, enum rpc_code code, const struct err *e,
+		     struct sv extra_data_members);
+void rpc_write_notification(struct buf *b, const char *method, struct sv params_json);
+
+/* --- schema: the subset of JSON Schema 2020-12 that schemas/ use -------------------------------
+ * type (one name), enum, const, properties, required, additionalProperties (bool or schema), items,
+ * minimum, maximum, minLength, maxLength, minItems, maxItems, maxProperties, pattern is not used. An unknown
+ * assertion keyword in a schema of ours is a programmer's error, found by a unit test. */
+
+/* Checks args against schema; the error names the field by its path ("files[2].path") and says
+ * what is expected. With coerce, a string that spells a whole number, "true"/"false" or a JSON array or object where
+ * the schema wants an integer, boolean, array or object is replaced in the tree (many clients stringify). */
+int rpc_schema_check(const struct cJSON *schema, struct cJSON *value, bool coerce,
+		     struct err *e);
+
+#endif

@@ -1,0 +1,148 @@
+/* loop.c: epoll and a sorted timer list. */
+#include "sandbox/base/loop.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+
+#include <errno.h>
+#include <limits.h>
+
+int loop_init(struct loop *l, struct err *e)
+{
+	*l = (struct loop){.epfd = epoll_create1(EPOLL_CLOEXEC)};
+	return l->epfd < 0 ? err_sys(e, "epoll_create1") : 0;
+}
+
+void loop_finish(struct loop *l)
+{
+	if (l)
+		fd_close(&l->epfd);
+}
+
+int loop_add(struct loop *l, struct loop_io *io, uint32_t events, struct err *e)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = io};
+
+	must(!io->added);
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, io->fd, &ev))
+		return err_sys(e, "epoll add");
+	io->added = true;
+	return 0;
+}
+
+int loop_mod(struct loop *l, struct loop_io *io, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = io};
+
+	return epoll_ctl(l->epfd, EPOLL_CTL_MOD, io->fd, &ev);
+}
+
+void loop_del(struct loop *l, struct loop_io *io)
+{
+	if (!io->added)
+		return;
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, io->fd, NULL);
+	io->added = false;
+	for (int i = l->batch_at; i < l->batch_n; i++)
+		if (l->batch[i].data.ptr == io)
+			l->batch[i].data.ptr = NULL;
+}
+
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t loop_now_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+uint64_t loop_wall_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
+void loop_timer_stop(struct loop *l, struct loop_timer *t)
+{
+	if (!t->armed)
+		return;
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		l->timers = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	t->prev = t->next = NULL;
+	t->armed = false;
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
+{
+	struct loop_timer **at = &l->timers, *prev = NULL;
+
+	loop_timer_stop(l, t);
+	t->due_us = loop_now_us() + delay_ms * 1000;
+	while (*at && (*at)->due_us <= t->due_us) {
+		prev = *at;
+		at = &(*at)->next;
+	}
+	t->prev = prev;
+	t->next = *at;
+	if (t->next)
+		t->next->prev = t;
+	*at = t;
+	t->armed = true;
+}
+
+static int wait_ms(const struct loop *l)
+{
+	uint64_t now = loop_now_us(), ms;
+
+	if (!l->timers)
+		return -1;
+	if (l->timers->due_us <= now)
+		return 0;
+	ms = (l->timers->due_us - now + 999) / 1000;
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static void fire_timers(struct loop *l)
+{
+	uint64_t now = loop_now_us();
+
+	while (!l->stopped && l->timers && l->timers->due_us <= now) {
+		struct loop_timer *t = l->timers;
+
+		loop_timer_stop(l, t);
+		t->on_due(t);
+	}
+}
+
+int loop_run(struct loop *l, struct err *e)
+{
+	while (!l->stopped) {
+		int n = epoll_wait(l->epfd, l->batch, LOOP_BATCH, wait_ms(l));
+
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, "epoll_wait");
+		l->batch_n = n < 0 ? 0 : n;
+		for (l->batch_at = 0; l->batch_at < l->batch_n && !l->stopped;) {
+			struct epoll_event ev = l->batch[l->batch_at++];
+			struct loop_io *io = ev.data.ptr;
+
+			if (io)
+				io->on_ready(io, ev.events);
+		}
+		fire_timers(l);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stopped = true;
+}

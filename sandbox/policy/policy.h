@@ -1,0 +1,92 @@
+/* policy.h: (request, policy, principal) -> a sealed plan, or a refusal with its reason.
+ *
+ * Pure: no I/O, no clock, no heap. `struct plan` is defined in plan.c alone and launch takes
+ * nothing else, so no other code can make up what a sandbox may do. Nothing in a request widens a limit: a
+ * timeout is clamped to the policy's range and the plan says so; what policy does not allow is
+ * refused. Empty, unset and "all" are different: an unset timeout is the default, 0 is the minimum.
+ *
+ * Runtimes are rows of schemas/runtimes.json, turned into the table below by schemas/gen.c. */
+#ifndef SANDBOX_POLICY_H
+#define SANDBOX_POLICY_H
+
+#include "sandbox/base/err.h"
+#include "sandbox/base/sv.h"
+
+#define POL_MAX_RUNTIMES 16
+#define POL_MAX_CODE_BYTES ((uint64_t)10 << 20)		/* the code of one call */
+#define POL_MAX_INPUT_BYTES ((uint64_t)32 << 20)	/* args, env and files of one call */
+#define POL_MAX_STDIN_BYTES ((uint64_t)16 << 20)
+
+/* Immutable, generated. Strings never NULL; lists end with NULL. */
+struct pol_runtime {
+	const char *name;		/* "python" */
+	const char *title;		/* "Python 3" */
+	const char *const *aliases;	/* "py", "python3" */
+	const char *const *find;	/* absolute paths, first that exists wins */
+	const char *const *run;		/* arguments before the file, after the interpreter */
+	const char *const *version;	/* arguments that print the version */
+	const char *file;		/* name of the code file in the workspace, "main.py" */
+	const char *const *env;		/* "NAME=value", beyond the base environment */
+	const char *const *syscalls;	/* names allowed beyond the base list */
+	uint64_t extra_memory_bytes;	/* what the runtime itself needs beyond the limit */
+	uint32_t extra_processes;	/* threads of the runtime itself */
+};
+extern const struct pol_runtime pol_runtimes[];
+extern const unsigned pol_runtimes_count;
+
+/* What this host has; filled by launch at start, read only here. */
+struct pol_host {
+	/* absolute path of each runtime's interpreter, or "" when it is not installed */
+	char path[POL_MAX_RUNTIMES][256];
+};
+
+struct pol_limits {
+	uint32_t wall_ms;
+	uint32_t processes;		/* and threads */
+	uint32_t cpu_millis;		/* 1000 = one CPU */
+	uint32_t open_files;
+	uint64_t memory_bytes;
+	uint64_t workspace_bytes;	/* of /workspace; /tmp and /dev/shm have their own */
+	uint64_t tmp_bytes;
+	uint64_t output_bytes;		/* stdout and stderr each; past it the run is ended */
+};
+
+/* What the operator grants. The built-in one is pol_default(). */
+struct pol_policy {
+	const char *name;
+	struct pol_limits limits;
+	uint32_t max_wall_ms;
+	uint32_t min_wall_ms;
+};
+const struct pol_policy *pol_default(void);
+
+enum pol_tool { POL_RUN_CODE, POL_RUN_COMMAND, POL_RUNTIME_VERSION, POL_PROBE, POL_TOOL_COUNT };
+const char *pol_tool_name(enum pol_tool t);	/* "run_code" */
+
+struct pol_request {
+	enum pol_tool tool;
+	struct sv language;		/* name or alias; for POL_RUN_COMMAND "" means bash */
+	bool has_timeout;
+	int64_t timeout_ms;
+	uint64_t code_bytes, input_bytes, stdin_bytes;
+	bool has_argv;			/* POL_RUN_COMMAND: argv in the input instead of code */
+};
+
+struct plan;
+size_t pol_plan_size(void);		/* bytes of storage the caller provides */
+/* Fills *mem (pol_plan_size() bytes, aligned for any type) and returns it in *ret. -1: refused; e
+ * names what would be accepted. */
+int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_policy *policy,
+		  const struct pol_host *host, const char *principal, struct plan **ret,
+		  struct err *e);
+/* How the plan's own probe of the host (doctor) asks: like run_code with the guest's own checks. */
+
+const struct pol_limits *pol_plan_limits(const struct plan *p);
+const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL for a bare argv */
+const char *pol_plan_interpreter(const struct plan *p);	/* absolute path; "" for a bare argv */
+const char *pol_plan_principal(const struct plan *p);
+enum pol_tool pol_plan_tool(const struct plan *p);
+bool pol_plan_has_argv(const struct plan *p);
+bool pol_plan_timeout_clamped(const struct plan *p);
+
+#endif
