@@ -2,17 +2,24 @@
 # make V=asan check    the same, sanitized     make lint       format, tidy, rooms, headers, sizes
 # make demo            the main job, shown     make help       all targets
 #
-# One non-recursive Makefile. The only self-calls are `demo` and `check`, which install what is
-# missing first and so must read the package configuration afterwards.
+# One non-recursive Makefile. The only self-calls are those that install what is missing first and
+# so must read the package configuration afterwards, and `fuzz`, which is a variant of its own.
 V       ?= release
 B       := build/$(V)
 CC      ?= cc
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
+PYTHON  := /usr/bin/python3
+FUZZ_SECONDS ?= 60
+MUST_RUN ?=
+JOBS    := $(shell getconf _NPROCESSORS_ONLN)
+MAKEFLAGS += --no-builtin-rules
 
 PKGS    := libcjson libseccomp sqlite3 libsodium
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# what `make deps` had to build comes before the system's
+PKG_CONFIG := PKG_CONFIG_PATH=$(CURDIR)/build/deps/lib/pkgconfig:$$PKG_CONFIG_PATH pkg-config
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wnull-dereference \
@@ -24,9 +31,17 @@ V_release := -O2 -g -D_FORTIFY_SOURCE=2 $(HARD) -fPIE
 V_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
              -fno-omit-frame-pointer -fPIE
 V_cov     := -O0 -g --coverage -fPIE
+# gcc judges the warnings; clang's -Wconversion is another one
+V_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+             -fno-omit-frame-pointer -w
 L_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 L_asan    := -pie -fsanitize=address,undefined
 L_cov     := -pie --coverage
+L_fuzz    := -fsanitize=fuzzer,address,undefined
+GUEST_CC := $(CC)
+ifeq ($(V),fuzz)
+CC := clang
+endif
 CFLAGS_ALL  = $(BASEFL) $(WARN) $(V_$(V)) $(PKG_CFLAGS)
 LDFLAGS_ALL = $(L_$(V))
 
@@ -34,15 +49,21 @@ LDFLAGS_ALL = $(L_$(V))
 GUESTFL := $(BASEFL) $(WARN) -Os -g $(HARD) -static -ffunction-sections -Wl,--gc-sections \
            -Wl,-z,relro,-z,noexecstack
 GUESTSRC := $(sort $(wildcard sandbox/guest/*.c)) \
-            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c)
+            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c)
 
-SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*'))
+SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*')) \
+           sandbox/guest/frame.c
 HDR     := $(sort $(shell find mcp tools sandbox -name '*.h'))
 OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o
 LIBOBJ  := $(filter-out $(B)/mcp/main.o,$(OBJ))
 UNITSRC := $(sort $(shell find tests/unit -name 't_*.c'))
 UNIT    := $(UNITSRC:%.c=$(B)/%)
+FUZZ    := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/fuzz/f_*.c)))
 SCHEMAS := $(sort $(wildcard schemas/*.json))
+# every C file of ours, for the checks that read sources
+CFILES  := $(sort $(shell find mcp tools sandbox schemas tests -name '*.c' -not -path '*/node_modules/*'))
+HFILES  := $(HDR) $(sort $(wildcard schemas/*.h) $(shell find tests -name '*.h' -not -path '*/node_modules/*'))
+SHFILES := $(sort $(shell find .ci tests examples -name '*.sh' -not -path '*/node_modules/*')) .ci/run
 
 ifeq ($(V),release)
 BIN := build/fumehood
@@ -63,7 +84,7 @@ $(B)/%.o: %.c Makefile
 build/gen/gen: schemas/gen.c sandbox/base/banned.h
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ $< $(PKG_LIBS)
-build/gen/%.c: build/gen/gen $(SCHEMAS)
+build/gen/schemas.c build/gen/runtimes.c: build/gen/%.c: build/gen/gen $(SCHEMAS)
 	build/gen/gen $* $(SCHEMAS) > $@.tmp && mv $@.tmp $@
 $(B)/gen/%.o: build/gen/%.c
 	@mkdir -p $(@D)
@@ -71,7 +92,7 @@ $(B)/gen/%.o: build/gen/%.c
 
 build/guest: $(GUESTSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(GUESTFL)) -o $@.dbg $(GUESTSRC)
+	$(GUEST_CC) $(filter-out -MMD -MP,$(GUESTFL)) -o $@.dbg $(GUESTSRC)
 	strip -o $@ $@.dbg
 $(B)/guest_blob.o: build/guest
 	@mkdir -p $(@D)
@@ -80,12 +101,111 @@ $(B)/guest_blob.o: build/guest
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIBOBJ)
 	$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-unit: $(UNIT)
-	prove $(UNIT)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBOBJ)
+	$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-clean:
-	rm -rf build/release build/asan build/cov build/gen build/guest build/fumehood
+# --- set-up -------------------------------------------------------------------------------------
 
-.PHONY: all unit clean
+deps:		## install what is missing; on Debian 12 build what is too old
+	@bash .ci/deps.sh
+deps-dev:	## the same for lint, fuzz, doc and check-clients
+	@bash .ci/deps.sh build runtime test dev doc clients
+
+# a self-call that may use all cores, unless the caller has said how many
+AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+demo: deps	## the main job through the real binary, shown
+	@$(AGAIN) all
+	@FUMEHOOD=$(abspath $(BIN)) bash examples/demo.sh
+
+install: $(BIN)	## PREFIX (/usr/local), DESTDIR
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/fumehood
+	[ ! -x build/deps/bin/bwrap ] || \
+		install -D -m 755 build/deps/bin/bwrap $(DESTDIR)$(PREFIX)/libexec/fumehood/bwrap
+	install -D -m 644 mcp/fumehood.1 $(DESTDIR)$(PREFIX)/share/man/man1/fumehood.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/fumehood README.md LICENSE
+uninstall:	## takes away what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/fumehood $(DESTDIR)$(PREFIX)/share/man/man1/fumehood.1
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/fumehood $(DESTDIR)$(PREFIX)/share/doc/fumehood
+
+# --- tests; V=asan runs any of them on the sanitized build ----------------------------------------
+
+# Python's caches stay out of the tree: tests run as several users
+RUN    := FUMEHOOD=$(abspath $(BIN)) MUST_RUN=$(MUST_RUN) PYTHONDONTWRITEBYTECODE=1
+PYTEST := $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider
+
+check: deps	## unit, flow and escape tests; under 5 minutes
+	@$(AGAIN) all units
+	@$(MAKE) --no-print-directory unit flow escape
+units: $(UNIT)
+unit: $(UNIT)	## unit tests, and that the checks of lint can fail
+	$(RUN) prove $(UNIT) tests/lib/t_house.sh
+flow: $(BIN)	## the real binary over stdio and the command line
+	$(PYTEST) tests/flow
+escape: $(BIN)	## every promise of the sandbox, attacked from inside
+	$(PYTEST) tests/escape
+fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may be left
+	$(PYTEST) tests/fault
+check-clients: $(BIN)	## foreign MCP clients, from their registries
+	@bash .ci/deps.sh clients
+	$(RUN) bash tests/clients/run.sh
+check-cgroup2: $(BIN)	## the limits under cgroup v2 and systemd, in a virtual machine
+	$(RUN) bash tests/vm/run.sh
+bench: $(BIN)	## bare python, plain bwrap, run_code: latency, calls per second, memory
+	$(RUN) bash tests/bench/run.sh
+
+fuzz:		## every parser for FUZZ_SECONDS (60), two at a time
+	@bash .ci/deps.sh build dev
+	@$(AGAIN) V=fuzz fuzzers
+	@$(MAKE) --no-print-directory V=fuzz fuzz-run
+fuzzers: $(FUZZ)
+fuzz-run:
+	@printf '%s\n' $(FUZZ) | FUZZ_SECONDS=$(FUZZ_SECONDS) xargs -P 2 -n 1 bash tests/lib/fuzz.sh
+
+# --- lint -----------------------------------------------------------------------------------------
+
+lint: format tidy headers rooms includes sizes scripts	## all of these
+format:		## clang-format finds nothing to do in any .c file
+	@bash .ci/deps.sh build dev
+	@clang-format --dry-run -Werror $(CFILES)
+tidy:		## clang-tidy, by .clang-tidy
+	@bash .ci/deps.sh build dev
+	@printf '%s\n' $(sort $(SRC) $(GUESTSRC)) | xargs -P $(JOBS) -n 1 bash tests/lib/tidy.sh \
+		$(filter-out -MMD -MP,$(BASEFL)) $(PKG_CFLAGS) --
+headers:	## every header compiles alone
+	@for h in $(HFILES); do $(CC) $(filter-out -MMD -MP,$(BASEFL)) $(WARN) -Wno-unused-function \
+		$(PKG_CFLAGS) -fsyntax-only -x c -include $$h /dev/null || exit 1; done
+rooms: $(OBJ)	## no object references what its room may not (tests/rooms.txt)
+	@bash tests/lib/rooms.sh $(B)
+includes:	## mcp -> tools -> sandbox/* -> sandbox/base, one public header per room
+	@bash tests/lib/includes.sh
+sizes:		## functions, parameters, files
+	@bash tests/lib/sizes.sh $(CFILES) $(HFILES)
+scripts:	## bash -n, shellcheck
+	@bash .ci/deps.sh build dev
+	@for f in $(SHFILES); do bash -n $$f || exit 1; done
+	@shellcheck -x -S warning $(SHFILES)
+
+# --- documents ------------------------------------------------------------------------------------
+
+doc:		## the manual as text and HTML, and a picture of the rooms, under build/doc
+	@bash .ci/deps.sh doc
+	@mkdir -p build/doc
+	groff -man -Tutf8 -P-c mcp/fumehood.1 >build/doc/fumehood.txt
+	groff -man -Thtml mcp/fumehood.1 >build/doc/fumehood.html
+	bash tests/lib/includes.sh --picture >build/doc/rooms.dot
+	! command -v dot >/dev/null || dot -Tsvg -o build/doc/rooms.svg build/doc/rooms.dot
+
+help:		## this list
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1|\2/p' Makefile | \
+		while IFS='|' read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
+
+clean:		## all but what deps built
+	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
+		build/doc build/fumehood
+
+.PHONY: all deps deps-dev demo install uninstall check units unit flow escape fault check-clients \
+	check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy headers rooms includes sizes scripts doc \
+	help clean
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

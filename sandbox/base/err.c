@@ -9,17 +9,22 @@ static const struct {
 } codes[] = {
 	[ERR_NONE] = {"none", "nothing to do"},
 	[ERR_INVALID] = {"invalid", "correct the request and send it again"},
-	[ERR_NOT_FOUND] = {"not_found", "use a name or handle that exists; sandbox_info lists them"},
+	[ERR_NOT_FOUND] = {"not_found",
+			   "use a name or handle that exists; sandbox_info lists them"},
 	[ERR_LIMIT] = {"limit", "send less, or wait for running calls to end"},
 	[ERR_DENIED] = {"denied", "ask the operator to change the policy"},
 	[ERR_BUSY] = {"busy", "try again in a moment"},
-	[ERR_UNAVAILABLE] = {"unavailable", "run `fumehood doctor` on the host and follow it"},
-	[ERR_LOST] = {"lost", "restart the server; `fumehood audit list` shows what was recorded"},
+	[ERR_UNAVAILABLE] = {"unavailable",
+			     "run `fumehood doctor` on the host and follow it"},
+	[ERR_LOST] =
+		{"lost",
+		 "restart the server; `fumehood audit list` shows what was recorded"},
 	[ERR_INTERNAL] = {"internal", "see the server's log on stderr; try again"},
 };
 _Static_assert(sizeof(codes) / sizeof(*codes) == ERR_CODE_COUNT, "one row per code");
 
-static void fill(struct err *e, enum err_code code, int sys, const char *fmt, va_list ap)
+static void fill(struct err *e, enum err_code code, int sys, const char *fmt,
+		 va_list ap)
 {
 	size_t n;
 
@@ -79,5 +84,6 @@ const char *err_code_name(enum err_code code)
 
 const char *err_remediation(const struct err *e)
 {
-	return e->remediation[0] ? e->remediation : codes[e->code % ERR_CODE_COUNT].remediation;
+	return e->remediation[0] ? e->remediation
+				 : codes[e->code % ERR_CODE_COUNT].remediation;
 }

@@ -96,7 +96,8 @@ int ipc_send(int sock, struct ipc_msg *m, struct err *e)
 	ssize_t k;
 
 	if (m->bad)
-		return err_set(e, ERR_LIMIT, "a record of type %u is over its limit", m->type);
+		return err_set(e, ERR_LIMIT, "a record of type %u is over its limit",
+			       m->type);
 	attach_fds(&h, &c, m);
 	do
 		k = sendmsg(sock, &h, MSG_NOSIGNAL | MSG_DONTWAIT);

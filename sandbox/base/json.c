@@ -127,7 +127,7 @@ void jw_kraw(struct jw *w, const char *key, struct sv json)
 static size_t bad_run(struct sv s)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
-	size_t want = p[0] >= 0xf0 && p[0] <= 0xf4   ? 4
+	size_t want = p[0] >= 0xf0 && p[0] <= 0xf4  ? 4
 		      : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
 						    : 1;
 
@@ -146,7 +146,7 @@ static size_t bad_run(struct sv s)
 static void quote_ascii(struct buf *b, char c)
 {
 	static const char *const esc[128] = {
-		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
+		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n",	 ['\f'] = "\\f",
 		['\r'] = "\\r", ['"'] = "\\\"", ['\\'] = "\\\\",
 	};
 
@@ -163,8 +163,8 @@ static size_t plain_run(struct sv s)
 {
 	size_t n = 0;
 
-	while (n < s.n && (unsigned char)s.p[n] >= 0x20 && (unsigned char)s.p[n] < 0x7f &&
-	       s.p[n] != '"' && s.p[n] != '\\')
+	while (n < s.n && (unsigned char)s.p[n] >= 0x20 &&
+	       (unsigned char)s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
 		n++;
 	return n;
 }
@@ -226,6 +226,21 @@ struct sv js_str(const struct cJSON *v)
 bool js_is_true(const struct cJSON *v)
 {
 	return cJSON_IsTrue(v);
+}
+
+const struct cJSON *js_first(const struct cJSON *v)
+{
+	return v ? v->child : NULL;
+}
+
+const struct cJSON *js_next(const struct cJSON *v)
+{
+	return v ? v->next : NULL;
+}
+
+struct sv js_name(const struct cJSON *v)
+{
+	return sv_of(v ? v->string : NULL);
 }
 
 int js_int(const struct cJSON *v, int64_t *ret)

@@ -47,6 +47,10 @@ const struct cJSON *js_get(const struct cJSON *obj, const char *key);	/* exact n
 struct sv js_str(const struct cJSON *v);
 bool js_is_str(const struct cJSON *v);
 bool js_is_true(const struct cJSON *v);
+/* Members of an object or array in order: for (m = js_first(v); m; m = js_next(m)). */
+const struct cJSON *js_first(const struct cJSON *v);
+const struct cJSON *js_next(const struct cJSON *v);
+struct sv js_name(const struct cJSON *v);	/* of an object's member; else empty */
 /* The one place a JSON number becomes an integer: 0 when v is a number with an integral value in
  * [-(2^53), 2^53], else -1. */
 int js_int(const struct cJSON *v, int64_t *ret);

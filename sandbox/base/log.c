@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-static const char *const names[] = {
-	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+static const char *const names[] = {[LOG_ERROR] = "error",
+				    [LOG_WARN] = "warn",
+				    [LOG_INFO] = "info",
+				    [LOG_DEBUG] = "debug"};
 _Static_assert(sizeof(names) / sizeof(*names) == LOG_LEVEL_COUNT, "one name per level");
 
 static const char *my_role = "fumehood";
@@ -48,7 +50,8 @@ void log_msg(enum log_level level, const char *fmt, ...)
 
 	if (level > my_level)
 		return;
-	k = snprintf(line, sizeof(line), "%s %s pid=%d ", names[level], my_role, (int)getpid());
+	k = snprintf(line, sizeof(line), "%s %s pid=%d ", names[level], my_role,
+		     (int)getpid());
 	n = k < 0 ? 0 : (size_t)k;
 	va_start(ap, fmt);
 	k = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
@@ -65,8 +68,8 @@ void log_err(const char *event, const struct err *e)
 {
 	char cause[400];
 
-	log_msg(LOG_ERROR, "event=%s code=%s cause=\"%s\"", event, err_code_name(e->code),
-		log_esc(sv_of(e->cause), cause, sizeof(cause)));
+	log_msg(LOG_ERROR, "event=%s code=%s cause=\"%s\"", event,
+		err_code_name(e->code), log_esc(sv_of(e->cause), cause, sizeof(cause)));
 }
 
 const char *log_esc(struct sv s, char *dst, size_t size)

@@ -14,6 +14,7 @@
 
 #define POL_MAX_RUNTIMES 16
 #define POL_MAX_CODE_BYTES ((uint64_t)10 << 20)		/* the code of one call */
+#define POL_MAX_COMMAND_BYTES ((uint64_t)120 << 10)	/* one argument of execve(2): 128 KiB */
 #define POL_MAX_INPUT_BYTES ((uint64_t)32 << 20)	/* args, env and files of one call */
 #define POL_MAX_STDIN_BYTES ((uint64_t)16 << 20)
 
@@ -79,7 +80,6 @@ size_t pol_plan_size(void);		/* bytes of storage the caller provides */
 int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_policy *policy,
 		  const struct pol_host *host, const char *principal, struct plan **ret,
 		  struct err *e);
-/* How the plan's own probe of the host (doctor) asks: like run_code with the guest's own checks. */
 
 const struct pol_limits *pol_plan_limits(const struct plan *p);
 const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL for a bare argv */

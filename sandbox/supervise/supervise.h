@@ -85,6 +85,8 @@ struct sup_run_opts {
 	void (*on_done)(void *arg, const struct sup_answer *a);
 	/* Output arrived: total bytes of both streams so far. May be NULL. */
 	void (*on_output)(void *arg, uint64_t total_bytes);
+	/* Every byte of stream 1 or 2 as it comes, up to the output ceiling. May be NULL. */
+	void (*on_bytes)(void *arg, int stream, struct sv bytes);
 	void *arg;
 };
 
@@ -121,6 +123,7 @@ void sup_client_on_ready(struct sup_client *c, void (*cb)(void *arg), void *arg)
 int sup_input_arg(struct buf *b, struct sv value, struct err *e);
 int sup_input_env(struct buf *b, struct sv name, struct sv value, struct err *e);
 int sup_input_file(struct buf *b, struct sv path, struct sv content, struct err *e);
+int sup_input_cwd(struct buf *b, struct sv path, struct err *e);
 
 /* --- the keeper ------------------------------------------------------------------------------ */
 struct sup_keeper_opts {

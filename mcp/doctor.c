@@ -1,0 +1,258 @@
+/* doctor.c: `fumehood doctor`: tries the escapes on this host, with the real sandbox, and tells.
+ *
+ * The probes run inside a sandbox made exactly as for any program (sandbox/guest/probe.c); what
+ * they print is untrusted text, and a probe that says nothing counts as open. Exit code: 0 all
+ * holds, 1 something is open or no sandbox can be made, 3 all holds but something is degraded. */
+#include "mcp/front.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/json.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/launch/launch.h"
+#include "sandbox/supervise/supervise.h"
+
+#include <unistd.h>
+
+static const char *const expected[] = {
+	"capabilities", "inherited_fds",  "write_root",	    "write_usr",    "read_shadow",
+	"host_homes",	"sys_tree",	  "core_pattern",   "init_memory",  "init_kill",
+	"user_namespace", "mount",	  "ptrace",	    "io_uring",	    "bpf",
+	"keyring",	"packet_socket",  "netlink_socket", "vsock_socket", "udp_socket",
+	"network_device",
+};
+
+/* What commonly keeps user namespaces from working, and the cure. */
+static const struct cure {
+	const char *path, *bad, *what, *fix;
+} cures[] = {
+	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+	 "AppArmor restricts unprivileged user namespaces (Ubuntu 24.04)",
+	 "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap "
+	 "with `userns,`"},
+	{"/proc/sys/kernel/unprivileged_userns_clone", "0",
+	 "unprivileged user namespaces are switched off",
+	 "sysctl -w kernel.unprivileged_userns_clone=1"},
+	{"/proc/sys/user/max_user_namespaces", "0", "no user namespace may be made",
+	 "sysctl -w user.max_user_namespaces=15000"},
+	{"/proc/sys/vm/memfd_noexec", "2", "programs may not run from memory",
+	 "sysctl -w vm.memfd_noexec=1"},
+};
+
+struct doctor {
+	struct loop loop;
+	struct sup_client *client;
+	const struct options *o;
+	int out;
+	bool cure_needed[ARRAY_LEN(cures)];
+	bool held[ARRAY_LEN(expected)];
+	char detail[ARRAY_LEN(expected)][80];
+	struct err err;
+	bool degraded_run;
+	bool finished;
+};
+
+static void look_for_cures(struct doctor *d)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(cures); i++) {
+		AUTO_BUF b;
+
+		buf_init(&b, 64);
+		d->cure_needed[i] = !fd_read_file(cures[i].path, &b, NULL) &&
+				    sv_eq(sv_trim(buf_view(&b)), sv_of(cures[i].bad));
+	}
+}
+
+/* `name held|open detail` */
+static void read_line(struct doctor *d, struct sv line)
+{
+	struct sv name, verdict;
+	bool more = true;
+
+	if (!sv_cut(&line, ' ', &more, &name) || !sv_cut(&line, ' ', &more, &verdict))
+		return;
+	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
+		if (sv_eq(name, sv_of(expected[i]))) {
+			d->held[i] = sv_eq(verdict, SV("held"));
+			log_esc(line, d->detail[i], sizeof(d->detail[i]));
+		}
+}
+
+static void on_done(void *arg, const struct sup_answer *a)
+{
+	struct doctor *d = arg;
+	struct sv rest, line;
+	bool more = true;
+
+	d->finished = true;
+	if (a->err) {
+		d->err = *a->err;
+	} else {
+		rest = buf_view(&a->out->head);
+		while (sv_cut(&rest, '\n', &more, &line))
+			read_line(d, line);
+		d->degraded_run = a->result->limits_degraded;
+		if (a->result->status != SUP_EXITED)
+			err_set(&d->err, ERR_UNAVAILABLE, "the probes ended with %s",
+				sup_status_name(a->result->status));
+	}
+	loop_stop(&d->loop);
+}
+
+static void on_ready(void *arg)
+{
+	struct doctor *d = arg;
+	const struct sup_run_opts opts = {.tool = POL_PROBE,
+					  .code_fd = -1,
+					  .input_fd = -1,
+					  .stdin_fd = -1,
+					  .on_done = on_done,
+					  .arg = d};
+
+	if (!sup_client_run(d->client, &opts, &d->err))
+		loop_stop(&d->loop);
+}
+
+static void on_lost(void *arg)
+{
+	struct doctor *d = arg;
+
+	err_set(&d->err, ERR_UNAVAILABLE, "the keeper did not start; its log lines say why");
+	loop_stop(&d->loop);
+}
+
+static unsigned count_open(const struct doctor *d)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
+		n += !d->held[i];
+	return n;
+}
+
+static void list_runtimes(const struct sup_info *info, struct buf *b)
+{
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		buf_fmt(b, "  %-18s%s\n", pol_runtimes[i].name,
+			info->host.path[i][0] ? info->host.path[i] : "not installed");
+}
+
+static void write_person(const struct doctor *d, const struct sup_info *info, struct buf *b)
+{
+	const unsigned open = count_open(d);
+
+	if (info) {
+		buf_fmt(b, "host\n  %-18s%s (%s)\n  %-18s%s\n  %-18s%s\n  %-18s%s\n", "bubblewrap",
+			info->bwrap_version, info->bwrap_path, "cgroup", info->cgroup, "Landlock",
+			info->landlock_abi ? "yes" : "no", "uid per sandbox",
+			info->root ? "yes" : "no (not started by root: the caller's own)");
+		buf_str(b, "runtimes\n");
+		list_runtimes(info, b);
+	}
+	if (d->finished && !d->err.code) {
+		buf_fmt(b, "escapes tried from inside\n");
+		for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
+			buf_fmt(b, "  %-18s%-6s%s\n", expected[i], d->held[i] ? "held" : "OPEN",
+				d->detail[i]);
+	}
+	if (d->err.code)
+		buf_fmt(b, "\nNO SANDBOX: %s\n", d->err.cause);
+	else if (open)
+		buf_fmt(b, "\n%u OPEN: do not run untrusted code on this host\n", open);
+	else
+		buf_fmt(b, "\nall %zu held%s\n", ARRAY_LEN(expected),
+			info && info->degraded[0] ? "; degraded:" : "");
+	if (info && info->degraded[0])
+		buf_fmt(b, "  %s\n", info->degraded);
+	if (info && d->degraded_run)
+		buf_str(b, "  fix, with systemd: systemd-run --user --scope -p Delegate=yes fumehood "
+			   "stdio\n");
+	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
+		if (d->cure_needed[i])
+			buf_fmt(b, "  %s\n    fix: %s\n", cures[i].what, cures[i].fix);
+}
+
+static void write_json(const struct doctor *d, const struct sup_info *info, struct buf *b)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_kbool(&w, "sandbox", d->finished && !d->err.code);
+	if (d->err.code) {
+		jw_kstr(&w, "cause", sv_of(d->err.cause));
+		jw_kstr(&w, "remediation", sv_of(err_remediation(&d->err)));
+	}
+	if (info) {
+		jw_kstr(&w, "bwrap_version", sv_of(info->bwrap_version));
+		jw_kstr(&w, "bwrap_path", sv_of(info->bwrap_path));
+		jw_kstr(&w, "cgroup", sv_of(info->cgroup));
+		jw_kint(&w, "landlock_abi", info->landlock_abi);
+		jw_kbool(&w, "separate_uid", info->root);
+		jw_kstr(&w, "degraded", sv_of(info->degraded));
+	}
+	jw_key(&w, "probes");
+	jw_obj(&w);
+	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
+		jw_kstr(&w, expected[i], d->held[i] ? SV("held") : SV("open"));
+	jw_obj_end(&w);
+	jw_key(&w, "fixes");
+	jw_arr(&w);
+	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
+		if (d->cure_needed[i])
+			jw_str(&w, sv_of(cures[i].fix));
+	jw_arr_end(&w);
+	jw_obj_end(&w);
+	buf_byte(b, '\n');
+}
+
+static int report(const struct doctor *d)
+{
+	const struct sup_info *info = d->client ? sup_client_info(d->client) : NULL;
+	AUTO_BUF b;
+
+	buf_init(&b, 65536);
+	if (d->o->json)
+		write_json(d, info, &b);
+	else
+		write_person(d, info, &b);
+	if (fd_write_all(d->out, b.p, b.n))
+		return 1;
+	if (d->err.code || !d->finished || count_open(d))
+		return 1;
+	return info->degraded[0] ? 3 : 0;
+}
+
+static void on_signal(struct loop_io *io, uint32_t events)
+{
+	struct doctor *d = io->arg;
+
+	(void)events;
+	loop_stop(&d->loop);
+}
+
+int front_doctor(const struct options *o, const struct front_fds *fds)
+{
+	static struct doctor d;
+	struct loop_io signal_io = {.fd = -1, .on_ready = on_signal, .arg = &d};
+	struct err e = {0};
+	int code;
+
+	d.o = o;
+	d.out = fds->out;
+	look_for_cures(&d);
+	if (loop_init(&d.loop, &e))
+		return 1;
+	d.client = sup_client_new(&d.loop, fds->keeper, on_lost, &d, &e);
+	if (!d.client || front_confine(o, &signal_io.fd, &e) ||
+	    loop_add(&d.loop, &signal_io, EPOLLIN, &e)) {
+		log_err("doctor_failed", &e);
+		return 1;
+	}
+	sup_client_on_ready(d.client, on_ready, &d);
+	if (loop_run(&d.loop, &e))
+		log_err("doctor_failed", &e);
+	code = report(&d);
+	sup_client_free(d.client);
+	loop_finish(&d.loop);
+	return code;
+}

@@ -1,0 +1,133 @@
+/* classify.c: which era a request belongs to, and the envelope of the modern one.
+ *
+ * The order of the checks is that of the reference server: envelope, version, then (methods.c)
+ * method. Notifications are the same in both eras and do not come here. */
+#include "mcp/protocol/internal.h"
+
+#include "sandbox/base/mem.h"
+
+#include <cjson/cJSON.h>
+
+/* RFC 5424 severities, MCP logging. */
+static const char *const log_levels[] = {"debug", "info",     "notice", "warning",
+					 "error", "critical", "alert",	"emergency"};
+
+static bool is_log_level(const struct cJSON *v)
+{
+	for (size_t i = 0; i < ARRAY_LEN(log_levels); i++)
+		if (js_is_str(v) && sv_eq(js_str(v), sv_of(log_levels[i])))
+			return true;
+	return false;
+}
+
+static bool is_string(const struct cJSON *v)
+{
+	return js_is_str(v);
+}
+
+static bool is_object(const struct cJSON *v)
+{
+	return cJSON_IsObject(v);
+}
+
+static const struct {
+	const char *key, *want;
+	bool (*valid)(const struct cJSON *v);
+	bool required;
+} envelope[] = {
+	{PROTO_META_VERSION, "a string such as 2026-07-28", is_string, true},
+	{PROTO_META_CAPS, "an object, {} when there are none", is_object, true},
+	{PROTO_META_INFO, "an object with name and version", is_object, false},
+	{PROTO_META_LOG,
+	 "debug, info, notice, warning, error, critical, alert or emergency",
+	 is_log_level, false},
+};
+
+static int refuse_missing(const struct proto_ctx *c, const char *key)
+{
+	struct err e = {0};
+	char extra[160];
+
+	err_set(&e, ERR_INVALID,
+		"Invalid params: the request lacks %s, which revision %s requires", key,
+		proto_revision_latest(PROTO_MODERN)->name);
+	err_fix(&e,
+		"send params._meta with %s and %s, or initialize with a revision up to %s",
+		PROTO_META_VERSION, PROTO_META_CAPS,
+		proto_revision_latest(PROTO_LEGACY)->name);
+	snprintf(extra, sizeof(extra), "\"envelope\":{\"missing\":[\"%s\"]}", key);
+	proto_send_error(c->p, c->m->id, RPC_INVALID_PARAMS, &e, sv_of(extra));
+	return -1;
+}
+
+static int refuse_member(const struct proto_ctx *c, size_t row, const char *problem)
+{
+	struct err e = {0};
+	char extra[160];
+
+	err_set(&e, ERR_INVALID, "Invalid _meta envelope: %s: %s", envelope[row].key,
+		problem);
+	err_fix(&e, "params._meta[\"%s\"] is %s", envelope[row].key,
+		envelope[row].want);
+	snprintf(extra, sizeof(extra),
+		 "\"envelope\":{\"key\":\"%s\",\"problem\":\"%s\"}", envelope[row].key,
+		 problem);
+	proto_send_error(c->p, c->m->id, RPC_INVALID_PARAMS, &e, sv_of(extra));
+	return -1;
+}
+
+static int refuse_version(const struct proto_ctx *c, struct sv requested)
+{
+	struct err e = {0};
+	AUTO_BUF extra = {0};
+	struct jw w;
+
+	requested.n = requested.n < PROTO_QUOTE_BYTES ? requested.n : PROTO_QUOTE_BYTES;
+	err_set(&e, ERR_INVALID, "Unsupported protocol version: " SV_FMT,
+		SV_ARG(requested));
+	err_fix(&e, "name %s in _meta; revisions up to %s are served after initialize",
+		proto_revision_latest(PROTO_MODERN)->name,
+		proto_revision_latest(PROTO_LEGACY)->name);
+	buf_init(&extra, 1024);
+	jw_init(&w, &extra);
+	jw_key(&w, "supported");
+	proto_revision_list(&w, PROTO_MODERN);
+	jw_kstr(&w, "requested", requested);
+	proto_send_error(c->p, c->m->id, RPC_UNSUPPORTED_VERSION, &e, buf_view(&extra));
+	return -1;
+}
+
+static int check_envelope(struct proto_ctx *c)
+{
+	struct sv version = js_str(js_get(c->meta, PROTO_META_VERSION));
+
+	if (!js_get(c->meta, PROTO_META_VERSION))
+		return refuse_missing(c, PROTO_META_VERSION);
+	for (size_t i = 0; i < ARRAY_LEN(envelope); i++) {
+		const struct cJSON *v = js_get(c->meta, envelope[i].key);
+
+		if (!v && envelope[i].required)
+			return refuse_member(c, i, "missing");
+		if (v && !envelope[i].valid(v))
+			return refuse_member(c, i, "invalid");
+	}
+	c->rev = proto_revision_find(PROTO_MODERN, version);
+	return c->rev ? 0 : refuse_version(c, version);
+}
+
+int proto_classify(struct proto_ctx *c)
+{
+	bool listen = sv_eq(c->m->method, SV("subscriptions/listen"));
+
+	if (js_get(c->meta, PROTO_META_VERSION) || js_get(c->meta, PROTO_META_CAPS))
+		return check_envelope(c);
+	/* A bare probe gets its answer: discovering needs nothing of the envelope. */
+	if (sv_eq(c->m->method, SV("server/discover"))) {
+		c->rev = proto_revision_latest(PROTO_MODERN);
+		return 0;
+	}
+	if (listen)
+		return refuse_missing(c, c->meta ? PROTO_META_VERSION : "_meta");
+	c->rev = c->p->legacy;
+	return 0;
+}

@@ -1,0 +1,183 @@
+/* main.c: the guest, PID 1 of a sandbox: makes rooms, starts programs in them, reaps, reports.
+ *
+ * Theory of operation. It serves one run. Not dumpable from the first instruction: the program runs under the same
+ * uid and must not open this process' memory. All signals are blocked; SIGCHLD comes by signalfd. While a program
+ * runs, two things can happen: a child ends, or the keeper speaks (only EOF is legal then). Death
+ * of this process is death of the sandbox. */
+#include "sandbox/base/fd.h"
+#include "sandbox/guest/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int child_fd = -1;	/* signalfd for SIGCHLD */
+
+static void send_or_die(struct ipc_msg *m)
+{
+	if (ipc_send(GUEST_CTL_FD, m, NULL))
+		_exit(1);
+}
+
+static void say_up(void)
+{
+	struct ipc_msg m;
+	AUTO_FD self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	ipc_start(&m, GUEST_UP, 0);
+	ipc_put_fd(&m, self);
+	send_or_die(&m);
+}
+
+static void say_failed(uint64_t id, const struct failure *f)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, GUEST_FAILED, id);
+	ipc_put_sv(&m, sv_of(f->stage));
+	ipc_put_u32(&m, (uint32_t)f->sys);
+	send_or_die(&m);
+}
+
+/* The room's /workspace as a descriptor: the keeper measures it after the end. */
+static int open_workspace(const struct room *room)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)room->pid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void say_started(uint64_t id, const struct room *room, int program_pidfd)
+{
+	struct ipc_msg m;
+	AUTO_FD ws = open_workspace(room);
+
+	ipc_start(&m, GUEST_STARTED, id);
+	ipc_put_fd(&m, program_pidfd);
+	ipc_put_fd(&m, ws);
+	send_or_die(&m);
+}
+
+/* Forks the program into the room. 0 once it has been exec'd, -1 with f filled. From then on every
+ * child of this process would be born in that room: its own pid namespace belongs to bwrap's outer
+ * user namespace and cannot be re-entered. So a guest serves one run. */
+static int start_program(const struct guest_run *r, const struct room *room, pid_t *ret_pid,
+			 int *ret_pidfd, struct failure *f)
+{
+	int failed[2];
+	long pid = -1;
+	ssize_t k;
+
+	*f = (struct failure){.stage = "fork the program", .sys = errno};
+	if (fd_pipe(failed, NULL))
+		return -1;
+	if (!setns(room->pidfd, CLONE_NEWPID)) {
+		pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, ret_pidfd, 0, 0);
+		f->sys = errno;
+		if (!pid)
+			payload_main(r, room, failed[1]);
+	}
+	f->sys = pid < 0 ? errno : f->sys;
+	fd_close(&failed[1]);
+	k = pid > 0 ? read(failed[0], f, sizeof(*f)) : (ssize_t)sizeof(*f);
+	fd_close(&failed[0]);
+	*ret_pid = (pid_t)pid;
+	return k == 0 ? 0 : -1;
+}
+
+/* Waits for the program to end; exits if the keeper goes away. Returns the wait status. */
+static int wait_program(pid_t pid)
+{
+	struct pollfd p[2] = {{GUEST_CTL_FD, POLLIN, 0}, {child_fd, POLLIN, 0}};
+	struct signalfd_siginfo si;
+	int status;
+
+	for (;;) {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+
+		if (got == pid)
+			return status;
+		if (got < 0 || (poll(p, 2, -1) < 0 && errno != EINTR))
+			_exit(1);
+		if (p[0].revents)
+			_exit(0);
+		if (p[1].revents && read(child_fd, &si, sizeof(si)) < 0 && errno != EAGAIN)
+			_exit(1);
+	}
+}
+
+static void close_run(struct guest_run *r)
+{
+	fd_close(&r->out_fd);
+	fd_close(&r->err_fd);
+	fd_close(&r->filter_fd);
+	fd_close(&r->code_fd);
+	fd_close(&r->input_fd);
+	fd_close(&r->stdin_fd);
+}
+
+static void serve(uint64_t id, struct guest_run *r)
+{
+	struct room room = {-1, -1};
+	struct failure f = {.sys = 0};
+	int pidfd = -1, status;
+	struct ipc_msg m;
+	pid_t pid;
+
+	if (room_start(r, &room, &f)) {
+		say_failed(id, &f);
+		return;
+	}
+	if (start_program(r, &room, &pid, &pidfd, &f)) {
+		room_end(&room);
+		say_failed(id, &f);
+		return;
+	}
+	close_run(r);
+	say_started(id, &room, pidfd);
+	status = wait_program(pid);
+	fd_close(&pidfd);
+	room_end(&room);
+	ipc_start(&m, GUEST_ENDED, id);
+	ipc_put_u32(&m, (uint32_t)status);
+	send_or_die(&m);
+}
+
+static void set_up(void)
+{
+	sigset_t all;
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	close(GUEST_SELF_FD);
+	fd_set_cloexec(GUEST_CTL_FD, true);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigemptyset(&all);
+	sigaddset(&all, SIGCHLD);
+	child_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (child_fd < 0)
+		_exit(1);
+}
+
+int main(void)
+{
+	struct ipc_msg m;
+	struct guest_run r;
+
+	set_up();
+	say_up();
+	if (ipc_recv(GUEST_CTL_FD, &m, NULL) != 1)
+		return 0;
+	if (m.type != GUEST_RUN || guest_get_run(&m, &r))
+		return 1;
+	serve(m.id, &r);
+	return 0;
+}

@@ -1,0 +1,168 @@
+/* room.c: the namespaces and mounts of one call, held open by a tiny pid 1. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/guest/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PLAIN (MS_NOSUID | MS_NODEV)
+
+/* 32,768 inodes: `size` alone does not bound them, and each costs about 1 KiB of kernel memory */
+static int mount_tmpfs(const char *at, uint64_t bytes, const char *mode)
+{
+	char opts[96];
+
+	snprintf(opts, sizeof(opts), "size=%llu,nr_inodes=32768,mode=%s",
+		 (unsigned long long)bytes, mode);
+	return mount("tmpfs", at, "tmpfs", PLAIN, opts);
+}
+
+/* What tells a program about the host, or lets it talk to the kernel beside system calls. Masks
+ * go over a procfs this room has just mounted, which no program has seen yet (CVE-2025-31133). */
+static int mask_proc(void)
+{
+	static const char *const files[] = {
+		"/proc/cmdline",    "/proc/config.gz",	  "/proc/crypto",
+		"/proc/diskstats",  "/proc/interrupts",	  "/proc/iomem",
+		"/proc/ioports",    "/proc/kallsyms",	  "/proc/kcore",
+		"/proc/key-users",  "/proc/keys",	  "/proc/kmsg",
+		"/proc/modules",    "/proc/mtrr",	  "/proc/pagetypeinfo",
+		"/proc/partitions", "/proc/sched_debug",  "/proc/slabinfo",
+		"/proc/softirqs",   "/proc/sysrq-trigger", "/proc/timer_list",
+		"/proc/vmallocinfo",
+	};
+	static const char *const dirs[] = {"/proc/acpi", "/proc/bus",	   "/proc/driver",
+					   "/proc/fs",	 "/proc/irq",	   "/proc/pressure",
+					   "/proc/scsi", "/proc/sysvipc",  "/proc/tty",
+					   "/proc/dynamic_debug"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(files); i++)
+		if (mount("/dev/null", files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+			return -1;
+	for (unsigned i = 0; i < ARRAY_LEN(dirs); i++)
+		if (mount("/run/empty", dirs[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+			return -1;
+	if (mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL))
+		return -1;
+	return mount(NULL, "/proc/sys", NULL,
+		     MS_BIND | MS_REMOUNT | MS_RDONLY | PLAIN | MS_NOEXEC, NULL);
+}
+
+static int loopback_up(const struct guest_run *r)
+{
+	struct ifreq req = {.ifr_flags = IFF_UP | IFF_RUNNING};
+	AUTO_FD s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)r;
+	memcpy(req.ifr_name, "lo", 3);
+	return s < 0 ? -1 : ioctl(s, SIOCSIFFLAGS, &req);
+}
+
+static int mount_proc(const struct guest_run *r)
+{
+	(void)r;
+	return mount("proc", "/proc", "proc", PLAIN | MS_NOEXEC, NULL) || mask_proc();
+}
+
+static int mount_writable(const struct guest_run *r)
+{
+	return mount_tmpfs("/workspace", r->workspace_bytes, "0755") ||
+	       mount_tmpfs("/tmp", r->tmp_bytes, "1777") ||
+	       mount_tmpfs("/dev/shm", r->tmp_bytes, "1777");
+}
+
+static int drop_privileges(const struct guest_run *r)
+{
+	(void)r;
+	return confine_privileges();
+}
+
+static int set_up(const struct guest_run *r, struct failure *f)
+{
+	static const struct {
+		const char *stage;
+		int (*step)(const struct guest_run *r);
+	} steps[] = {
+		{"mount and mask /proc", mount_proc},
+		{"mount the writable folders", mount_writable},
+		{"bring up loopback", loopback_up},
+		{"drop capabilities", drop_privileges},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
+		if (steps[i].step(r)) {
+			snprintf(f->stage, sizeof(f->stage), "%s", steps[i].stage);
+			f->sys = errno;
+			return -1;
+		}
+	return 0;
+}
+
+static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
+{
+	struct failure f = {.sys = 0};
+	sigset_t none;
+
+	/* orphans of the program fall to this process; the kernel reaps them */
+	signal(SIGCHLD, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	set_up(r, &f);
+	if (write(ready_fd, &f, sizeof(f)) != sizeof(f) || f.stage[0])
+		_exit(1);
+	close_range(0, ~0U, 0);
+	for (;;)
+		pause();
+}
+
+int room_start(const struct guest_run *r, struct room *ret, struct failure *f)
+{
+	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+				    CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
+	int ready[2], pidfd = -1;
+	long pid;
+
+	snprintf(f->stage, sizeof(f->stage), "make the room");
+	if (fd_pipe(ready, NULL)) {
+		f->sys = errno;
+		return -1;
+	}
+	pid = syscall(SYS_clone, flags, 0, &pidfd, 0, 0);
+	f->sys = errno;
+	if (!pid)
+		room_main(r, ready[1]);
+	fd_close(&ready[1]);
+	if (pid > 0) {
+		*ret = (struct room){(pid_t)pid, pidfd};
+		if (read(ready[0], f, sizeof(*f)) != sizeof(*f)) {
+			snprintf(f->stage, sizeof(f->stage), "room died");
+			f->sys = 0;
+		}
+	}
+	fd_close(&ready[0]);
+	if (pid > 0 && f->stage[0])
+		room_end(ret);
+	return pid > 0 && !f->stage[0] ? 0 : -1;
+}
+
+void room_end(struct room *room)
+{
+	/* waitpid returns only after the whole pid namespace is dead */
+	kill(room->pid, SIGKILL);
+	while (waitpid(room->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_close(&room->pidfd);
+}

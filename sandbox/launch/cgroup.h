@@ -1,0 +1,21 @@
+/* cgroup.h: what cgroup_find.c and cgroup.c share; see launch.h. */
+#ifndef SANDBOX_LAUNCH_CGROUP_H
+#define SANDBOX_LAUNCH_CGROUP_H
+
+#include "sandbox/launch/launch.h"
+
+#define CG_PREFIX "fumehood-"	/* of a server's folder; then its id, then nothing or -main */
+
+/* Writes text to a file of a cgroup; 0 or -1 with errno. */
+int cgroup_write(int dir, const char *file, const char *text);
+/* Reads a file of a cgroup into dst as a C string; bytes or -1. */
+ssize_t cgroup_read(int dir, const char *file, char *dst, size_t size);
+/* The number after `key ` at the start of a line ("" = the whole file); 0 when it is not there. */
+uint64_t cgroup_number(int dir, const char *file, const char *key);
+/* SIGKILL to every process of the cgroup at dir. */
+void cgroup_kill_dir(int dir);
+
+/* "<pid namespace>-<pid>-<start time>": tells a server from every other one, dead or alive, on this kernel. */
+int cgroup_owner_id(pid_t pid, char *dst, size_t size);
+
+#endif

@@ -1,0 +1,118 @@
+/* child.c: the one fork and exec of the host side.
+ *
+ * Order in the child, each step for a reason: signals to their defaults; cgroup while still root;
+ * uid, never 0 for a sandbox; the death signal after the uid change, which would clear it; then a
+ * look whether the parent died in between; descriptors; exec. */
+#include "sandbox/launch/child.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HIGH_FD 200	/* above every descriptor a child is given */
+
+static _Noreturn void fail(const char *what)
+{
+	static const char head[] = "fumehood child: ";
+
+	/* fds[2] may not be in place yet, then this goes to the log; either is right */
+	if (write(2, head, sizeof(head) - 1) < 0 || write(2, what, strlen(what)) < 0 ||
+	    write(2, "\n", 1) < 0)
+		_exit(112);
+	_exit(111);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < 32; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Must: give the child exactly fds[0..n). Must not: leave any other open across exec. First all go
+ * out of the way, so that none overwrites one still to come. */
+static int place_fds(const int *fds, unsigned n)
+{
+	int high[CHILD_MAX_FDS];
+
+	for (unsigned i = 0; i < n; i++) {
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH_FD);
+		if (high[i] < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (dup2(high[i], (int)i) < 0)
+			return -1;
+	return close_range(n, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* Must: leave no id, group or capability of root behind. Must not: be called for a role that keeps
+ * its uid. Before the death signal is set, after the cgroup was joined. */
+static int become(uint32_t uid)
+{
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return -1;
+	return setresuid(0, 0, 0) == 0 ? -1 : 0;
+}
+
+static int join_v1(const struct launch_cgroup *cg)
+{
+	for (unsigned i = 0; i < cg->ndirs; i++)
+		if (cg->join[i] >= 0 && write(cg->join[i], "0", 1) != 1)
+			return -1;
+	return 0;
+}
+
+static _Noreturn void child_main(const struct child_plan *p)
+{
+	int program = fcntl(p->program, F_DUPFD_CLOEXEC, HIGH_FD);
+
+	reset_signals();
+	if (p->cgroup && join_v1(p->cgroup))
+		fail("cannot join the cgroup");
+	if (p->change_uid && become(p->uid))
+		fail("cannot change to an unprivileged uid");
+	if (prctl(PR_SET_PDEATHSIG, p->death_signal, 0, 0, 0) || getppid() != p->parent)
+		fail("the parent has gone");
+	if (program < 0 || place_fds(p->fds, p->nfds))
+		fail("cannot place the descriptors");
+	execveat(program, "", p->argv, p->envp, AT_EMPTY_PATH);
+	fail(strerrorname_np(errno));
+}
+
+pid_t child_start(const struct child_plan *p, int *ret_pidfd, struct err *e)
+{
+	int pidfd = -1;
+	struct clone_args a = {.flags = CLONE_PIDFD,
+			       .pidfd = (uint64_t)(uintptr_t)&pidfd,
+			       .exit_signal = SIGCHLD};
+	long pid;
+
+	must(p->nfds <= CHILD_MAX_FDS);
+	if (p->cgroup && p->cgroup->ndirs && p->cgroup->in->kind == LAUNCH_CG_V2) {
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)(unsigned)p->cgroup->dir[0];
+	}
+	pid = syscall(SYS_clone3, &a, sizeof(a));
+	if (pid < 0)
+		return err_sys(e, "clone3");
+	if (!pid)
+		child_main(p);
+	if (ret_pidfd)
+		*ret_pidfd = pidfd;
+	else
+		fd_close(&pidfd);
+	return (pid_t)pid;
+}

@@ -1,0 +1,306 @@
+/* host.c: what this host offers to sandboxes, found once when the keeper starts. */
+#include "sandbox/launch/host.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/launch/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEFAULT_UID_BASE 200000
+
+/* The guest's program, embedded by the Makefile. */
+extern const char guest_blob[], guest_blob_end[];
+
+static void note(struct launch_host *h, const char *text)
+{
+	char *d = h->facts.degraded;
+	size_t n = strlen(d);
+
+	if (*text)
+		snprintf(d + n, sizeof(h->facts.degraded) - n, "%s%s", n ? "; " : "", text);
+}
+
+/* --- bwrap ------------------------------------------------------------------------------------ */
+
+/* A program others could change, or one that gains privileges, is not run. */
+static int open_bwrap_at(const char *path, struct err *e)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return err_set(e, ERR_UNAVAILABLE, "%s is not a file", path);
+	if (st.st_mode & (S_ISUID | S_ISGID))
+		return err_set(e, ERR_UNAVAILABLE, "%s is setuid", path);
+	if (st.st_mode & S_IWOTH)
+		return err_set(e, ERR_UNAVAILABLE, "%s is writable by everybody", path);
+	return fd_steal(&fd);
+}
+
+static int find_bwrap(struct launch_host *h, const char *given, struct err *e)
+{
+	char exe[200] = "", *slash;
+	char at[5][256] = {"", "", "", "/usr/bin/bwrap", "/usr/local/bin/bwrap"};
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (given) {
+		snprintf(h->facts.bwrap_path, sizeof(h->facts.bwrap_path), "%s", given);
+		h->bwrap = open_bwrap_at(given, e);
+		return h->bwrap < 0 ? -1 : 0;
+	}
+	exe[n > 0 ? n : 0] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash) {
+		*slash = '\0';
+		snprintf(at[0], sizeof(at[0]), "%s/deps/bin/bwrap", exe);
+		snprintf(at[1], sizeof(at[1]), "%s/../deps/bin/bwrap", exe);
+		snprintf(at[2], sizeof(at[2]), "%s/../libexec/fumehood/bwrap", exe);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
+		if (!at[i][0] || access(at[i], X_OK))
+			continue;
+		if (sv_copy(sv_of(at[i]), h->facts.bwrap_path, sizeof(h->facts.bwrap_path)))
+			continue;
+		h->bwrap = open_bwrap_at(at[i], e);
+		return h->bwrap < 0 ? -1 : 0;
+	}
+	err_set(e, ERR_UNAVAILABLE, "bubblewrap (bwrap) is not installed");
+	return err_fix(e, "run `make deps` in the source tree, or: apt-get install bubblewrap");
+}
+
+/* "bubblewrap 0.12.0": asked once, under the uid a sandbox would have. */
+static int ask_bwrap_version(struct launch_host *h, struct err *e)
+{
+	char name[] = "bwrap", option[] = "--version";
+	char *const argv[] = {name, option, NULL}, *const envp[] = {NULL};
+	char text[128];
+	int out[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (fd_pipe(out, e))
+		return -1;
+	int fds[3] = {h->null, out[1], out[1]};
+	pid = child_start(&(struct child_plan){.program = h->bwrap,
+					       .argv = argv,
+					       .envp = envp,
+					       .fds = fds,
+					       .nfds = 3,
+					       .parent = getpid(),
+					       .death_signal = SIGKILL,
+					       .change_uid = h->facts.root,
+					       .uid = h->uid_base},
+			  NULL, e);
+	fd_close(&out[1]);
+	n = pid < 0 ? -1 : read(out[0], text, sizeof(text) - 1);
+	fd_close(&out[0]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	text[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || !sv_starts(sv_of(text), SV("bubblewrap "))) {
+		err_set(e, ERR_UNAVAILABLE, "%s does not answer --version: %.60s",
+			h->facts.bwrap_path, text);
+		return err_fix(e, "as root a range of unprivileged uids is needed (--uid-base)");
+	}
+	return sv_copy(sv_trim(sv_of(text + 11)), h->facts.bwrap_version,
+		       sizeof(h->facts.bwrap_version));
+}
+
+static void judge_bwrap_version(struct launch_host *h)
+{
+	struct sv rest = sv_of(h->facts.bwrap_version), part;
+	bool more = true;
+	uint64_t major = 0, minor = 0;
+
+	if (sv_cut(&rest, '.', &more, &part) && !sv_to_u64(part, &major) &&
+	    sv_cut(&rest, '.', &more, &part) && !sv_to_u64(part, &minor) &&
+	    (major > 0 || minor >= 12))
+		return;
+	note(h, "bubblewrap is older than 0.12 (CVE-2026-87766; not reachable through the mounts "
+		"used here): run `make deps`");
+}
+
+/* --- what goes into a sandbox ---------------------------------------------------------------- */
+
+/* The guest runs from memory: no path to it exists anywhere. */
+static int load_guest(struct launch_host *h, struct err *e)
+{
+	const size_t n = (size_t)(guest_blob_end - guest_blob);
+	const unsigned exec_flag = 0x10;	/* MFD_EXEC, Linux 6.3 */
+	AUTO_FD fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING | exec_flag);
+
+	if (fd < 0)
+		fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || fd_write_all(fd, guest_blob, n) || fchmod(fd, 0555) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
+		return err_sys(e, "the guest's memfd");
+	h->guest = fd_steal(&fd);
+	return 0;
+}
+
+static int load_etc(struct launch_host *h, struct err *e)
+{
+	static const char *const text[HOST_ETC_FILES] = {
+		"root:x:0:0:root:/root:/usr/sbin/nologin\n"
+		"sandbox:x:1000:1000::/workspace:/bin/bash\n"
+		"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		"root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n",
+		"127.0.0.1 localhost sandbox\n::1 localhost\n",
+		"passwd: files\ngroup: files\nhosts: files\n",
+	};
+
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++) {
+		h->etc[i] = fd_memfd("etc", text[i], strlen(text[i]), e);
+		if (h->etc[i] < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int load_filter(const char *const *extra, int *ret, struct err *e)
+{
+	struct sock_fprog prog = {0};
+
+	if (launch_filter_build(extra, &prog, e))
+		return -1;
+	*ret = fd_memfd("filter", prog.filter, prog.len * sizeof(struct sock_filter), e);
+	mem_free(prog.filter);
+	return *ret < 0 ? -1 : 0;
+}
+
+static int load_filters(struct launch_host *h, struct err *e)
+{
+	if (load_filter(NULL, &h->filters[POL_MAX_RUNTIMES], e))
+		return -1;
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		if (pol_runtimes[i].syscalls[0] &&
+		    load_filter(pol_runtimes[i].syscalls, &h->filters[i], e))
+			return -1;
+	return 0;
+}
+
+static void find_runtimes(struct launch_host *h)
+{
+	must(pol_runtimes_count <= POL_MAX_RUNTIMES);
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		for (const char *const *p = pol_runtimes[i].find; *p; p++)
+			if (!access(*p, X_OK)) {
+				snprintf(h->facts.host.path[i], sizeof(h->facts.host.path[i]),
+					 "%s", *p);
+				break;
+			}
+}
+
+static void find_top_dirs(struct launch_host *h)
+{
+	static const char *const dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib", "/lib32",
+							"/lib64"};
+
+	for (unsigned i = 0; i < HOST_TOP_DIRS; i++) {
+		char *to = h->top_target[i];
+		ssize_t n = readlink(dirs[i], to, sizeof(h->top_target[i]) - 1);
+		struct stat st;
+
+		to[n > 0 ? n : 0] = '\0';
+		if (n <= 0 && lstat(dirs[i], &st))
+			memcpy(to, "-", 2);
+	}
+}
+
+/* --- uids --------------------------------------------------------------------------------------- */
+
+/* In a container few uids may exist; then a lower range is taken. */
+static uint32_t usable_uid_base(uint32_t want)
+{
+	AUTO_BUF b;
+	struct sv rest, line;
+	bool more = true;
+
+	buf_init(&b, 4096);
+	if (fd_read_file("/proc/self/uid_map", &b, NULL))
+		return want;
+	rest = buf_view(&b);
+	while (sv_cut(&rest, '\n', &more, &line)) {
+		unsigned long long inside, outside, count;
+
+		if (sscanf(line.p, "%llu %llu %llu", &inside, &outside, &count) == 3 &&
+		    want >= inside && want - inside + HOST_MAX_UIDS < count)
+			return want;
+	}
+	return 40000;
+}
+
+uint32_t launch_front_uid(uint32_t uid_base)
+{
+	return usable_uid_base(uid_base ? uid_base : DEFAULT_UID_BASE) + HOST_MAX_UIDS;
+}
+
+static void find_uids(struct launch_host *h, const struct launch_host_opts *o)
+{
+	h->facts.root = geteuid() == 0;
+	h->uid_base = usable_uid_base(o->uid_base ? o->uid_base : DEFAULT_UID_BASE);
+	h->uid_count = o->uid_count && o->uid_count < HOST_MAX_UIDS ? o->uid_count : HOST_MAX_UIDS;
+}
+
+int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret, struct err *e)
+{
+	struct launch_host *h = mem_zalloc(sizeof(*h));
+	char why[160];
+	long abi;
+
+	if (!h)
+		return err_set(e, ERR_LIMIT, "no memory");
+	h->bwrap = h->guest = h->null = -1;
+	memset(h->etc, -1, sizeof(h->etc));
+	memset(h->filters, -1, sizeof(h->filters));
+	find_uids(h, o);
+	launch_cgroups_open(&h->cgroups, why, sizeof(why));
+	h->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (h->null < 0 || find_bwrap(h, o->bwrap_path, e) || ask_bwrap_version(h, e) ||
+	    load_guest(h, e) || load_etc(h, e) || load_filters(h, e)) {
+		err_set(e, ERR_INTERNAL, "open /dev/null");
+		launch_host_free(h);
+		return -1;
+	}
+	judge_bwrap_version(h);
+	note(h, why);
+	h->facts.cgroup = h->cgroups.kind;
+	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* version */);
+	h->facts.landlock_abi = abi > 0 ? (uint32_t)abi : 0;
+	if (h->facts.landlock_abi < 6)
+		note(h, "the kernel's Landlock lacks scopes (ABI 6, Linux 6.12)");
+	find_runtimes(h);
+	find_top_dirs(h);
+	host_build_argv(h);
+	*ret = h;
+	return 0;
+}
+
+void launch_host_free(struct launch_host *h)
+{
+	if (!h)
+		return;
+	fd_close(&h->bwrap);
+	fd_close(&h->guest);
+	fd_close(&h->null);
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
+		fd_close(&h->etc[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(h->filters); i++)
+		fd_close(&h->filters[i]);
+	launch_cgroups_close(&h->cgroups);
+	mem_free(h);
+}
+
+const struct launch_facts *launch_facts(const struct launch_host *h)
+{
+	return &h->facts;
+}

@@ -1,0 +1,32 @@
+/* host.h: struct launch_host, shared by host.c and sandbox.c. */
+#ifndef SANDBOX_LAUNCH_HOST_H
+#define SANDBOX_LAUNCH_HOST_H
+
+#include "sandbox/launch/launch.h"
+
+#define HOST_MAX_UIDS 256
+#define HOST_ETC_FILES 4
+#define HOST_TOP_DIRS 5
+#define HOST_MAX_ARGV 160
+
+struct launch_host {
+	struct launch_facts facts;
+	int bwrap;			/* open for execveat; owned */
+	int guest;			/* sealed memfd; owned */
+	int null;			/* /dev/null; owned */
+	int etc[HOST_ETC_FILES];	/* sealed memfds; owned */
+	int filters[POL_MAX_RUNTIMES + 1]; /* sealed memfds per runtime; last: no runtime; owned,
+					    * -1 where it is the last one */
+	char top_target[HOST_TOP_DIRS][64]; /* where /bin, /lib, ... point; "" a folder, "-" absent */
+	char *argv[HOST_MAX_ARGV];	/* bwrap's, borrowed from argv_text and literals */
+	struct launch_cgroups cgroups;
+	uint32_t uid_base, uid_count;
+	bool uid_taken[HOST_MAX_UIDS];
+};
+
+/* /etc files every sandbox has, in the order of `etc`. */
+extern const char *const host_etc_paths[HOST_ETC_FILES];
+/* Fills h->argv: the one place that says what bwrap is told. */
+void host_build_argv(struct launch_host *h);
+
+#endif

@@ -1,0 +1,138 @@
+/* launch.h: the only room that forks, execs, builds seccomp filters and touches cgroups.
+ *
+ * Two things are launched: the roles of fumehood itself (launch_role_*, called by mcp/main.c), and
+ * sandboxes (launch_sandbox, called by the keeper with a sealed plan). Nothing else can be.
+ *
+ * A sandbox, from outside in:
+ *	fork -> join cgroup -> (root: drop to a host uid of its own) -> bwrap, by descriptor
+ *	     -> the guest, from a sealed memfd, as PID 1 -> one room per run (sandbox/guest)
+ * Layers that cannot be had on this host are found out once, at start (launch_host_open), and named in
+ * `degraded`; what bwrap, user namespaces and seccomp do is never optional. */
+#ifndef SANDBOX_LAUNCH_H
+#define SANDBOX_LAUNCH_H
+
+#include "sandbox/base/buf.h"
+#include "sandbox/base/err.h"
+#include "sandbox/policy/policy.h"
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+/* --- seccomp --------------------------------------------------------------------------------- */
+/* The program's filter: default EPERM, wrong architecture and x32 kill, what is newer than
+ * the list ENOSYS. `extra` are further names to allow, NULL-terminated, or NULL. ret->filter is owned by the caller
+ * (mem_free). Not signal-safe. */
+int launch_filter_build(const char *const *extra, struct sock_fprog *ret, struct err *e);
+
+/* --- cgroups --------------------------------------------------------------------------------- */
+enum launch_cgroup_kind { LAUNCH_CG_NONE, LAUNCH_CG_V1, LAUNCH_CG_V2 };
+const char *launch_cgroup_kind_name(enum launch_cgroup_kind k);	/* "none", "v1", "v2" */
+
+#define LAUNCH_CG_MAX 4		/* v1 hierarchies: memory, pids, cpu, cpuacct */
+
+/* Where the sandboxes' cgroups are made. */
+struct launch_cgroups {
+	enum launch_cgroup_kind kind;
+	int parent[LAUNCH_CG_MAX];	/* this server's folder in each; owned */
+	unsigned nparents;
+	int memory, pids, cpu, cpuacct;	/* index into parent, -1: not there */
+	char id[64];			/* in the folders' names: pid namespace, pid, start time */
+	unsigned next;			/* number of the next cgroup */
+};
+
+/* One sandbox's cgroup in each hierarchy. A zeroed struct with nparents 0 is "none". */
+struct launch_cgroup {
+	const struct launch_cgroups *in;	/* borrowed */
+	char name[96];
+	int dir[LAUNCH_CG_MAX];		/* owned */
+	int join[LAUNCH_CG_MAX];	/* v1: `tasks`, open for writing "0"; else -1 */
+	unsigned ndirs;
+	int oom_event;			/* v1: eventfd, readable at an OOM kill; else -1 */
+};
+
+struct launch_usage {
+	uint64_t cpu_us, peak_memory_bytes;
+	uint64_t oom_kills, pids_denied;
+};
+
+/* v2 only, before any role is forked: moves this process into a leaf of its own so that controllers can be
+ * handed on below. Harmless elsewhere. */
+void launch_cgroups_prepare(void);
+/* Finds what is usable. Never fails: kind NONE with *why saying what is missing. */
+void launch_cgroups_open(struct launch_cgroups *c, char *why, size_t why_size);
+void launch_cgroups_close(struct launch_cgroups *c);
+/* Kills and removes the cgroups of servers that are no more. With own_too, also this server's (whose id is owner_pid's). */
+void launch_cgroups_sweep(pid_t owner_pid, bool own_too);
+
+int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
+		       struct launch_cgroup *ret, struct err *e);
+void launch_cgroup_usage(const struct launch_cgroup *cg, struct launch_usage *ret);
+void launch_cgroup_kill(const struct launch_cgroup *cg);	/* SIGKILL to everything in it */
+bool launch_cgroup_is_empty(const struct launch_cgroup *cg);
+/* 0 removed (and closed); -1 still in use: try again. */
+int launch_cgroup_remove(struct launch_cgroup *cg);
+
+/* --- sandboxes ------------------------------------------------------------------------------- */
+struct launch_host;	/* bwrap, guest, filters, cgroups, uids: found at start, owned by the keeper */
+
+struct launch_host_opts {
+	const char *bwrap_path;		/* NULL: look beside the binary, then in /usr */
+	uint32_t uid_base, uid_count;	/* host uids for sandboxes when root */
+};
+
+/* What was found, for sandbox_info and doctor. */
+struct launch_facts {
+	struct pol_host host;
+	enum launch_cgroup_kind cgroup;
+	char bwrap_path[256], bwrap_version[32];
+	uint32_t landlock_abi;
+	bool root;
+	char degraded[512];
+};
+
+int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret, struct err *e);
+void launch_host_free(struct launch_host *h);
+const struct launch_facts *launch_facts(const struct launch_host *h);
+
+/* Sealed memfds from the caller, or -1, and the write ends of the output pipes. */
+struct launch_io {
+	int code_fd, input_fd, stdin_fd;
+	int out_fd, err_fd;
+};
+
+struct launch_sandbox {
+	pid_t pid;		/* bwrap, child of the keeper */
+	int pidfd;		/* owned */
+	int ctl;		/* owned: the line to the guest, non-blocking */
+	int complaints;		/* owned: read end of bwrap's and the guest's stderr, non-blocking */
+	struct launch_cgroup cgroup;
+	int guest_pidfd;	/* owned; from GUEST_UP, set by the keeper; -1 until then */
+	uint32_t uid_slot;	/* root: which host uid is in use */
+	bool reaped;
+};
+
+/* Starts a sandbox and hands it the run; returns at once, the guest answers on ctl. */
+int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct launch_io *io,
+		   struct launch_sandbox *ret, struct err *e);
+/* One step of the kill ladder: 0 ask (close ctl), 1 kill what the keeper can see. Idempotent. */
+void launch_sandbox_kill(struct launch_sandbox *s, int step);
+/* Reaps bwrap if it has ended and removes the cgroup; true when nothing is left. */
+bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s);
+
+/* --- roles ----------------------------------------------------------------------------------- */
+enum launch_role { LAUNCH_FRONT, LAUNCH_KEEPER, LAUNCH_LEDGER, LAUNCH_ROLE_COUNT };
+const char *launch_role_name(enum launch_role r);
+
+/* Re-executes this binary (/proc/self/exe) with argv; fds[i] becomes descriptor 3 + i there, 0 is
+ * /dev/null, 1 and 2 are stderr, all others are closed; SIGTERM when this process dies. Returns the pid or -1. */
+pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, unsigned nfds,
+			struct err *e);
+/* The host uid of the front when root: the first after the sandboxes' (0: the default base). */
+uint32_t launch_front_uid(uint32_t uid_base);
+/* Gives up what the role does not need: capabilities, files (Landlock; dirs is the NULL-terminated
+ * list it may change, or NULL), system calls. Must: be called when everything is open. Must not:
+ * be undone. As root the front also changes to uid. */
+int launch_role_confine(enum launch_role r, const char *const *dirs, uint32_t uid,
+			struct err *e);
+
+#endif

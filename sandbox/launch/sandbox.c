@@ -1,0 +1,224 @@
+/* sandbox.c: plan -> a running sandbox, and its end. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/guest/guest.h"
+#include "sandbox/launch/child.h"
+#include "sandbox/launch/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const base_env[] = {
+	"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/workspace", "USER=sandbox",
+	"LOGNAME=sandbox",		     "LANG=C.UTF-8",	"TMPDIR=/tmp",
+	"TERM=dumb",			     "SHELL=/bin/bash",
+};
+
+static int take_uid(struct launch_host *h, uint32_t *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < h->uid_count; i++)
+		if (!h->uid_taken[i]) {
+			h->uid_taken[i] = true;
+			*ret = i;
+			return 0;
+		}
+	return err_set(e, ERR_BUSY, "all %u uids for sandboxes are in use", h->uid_count);
+}
+
+static void add_env(struct guest_run *r, const char *row)
+{
+	must(r->nenv < GUEST_MAX_ENV);
+	r->env[r->nenv++] = sv_of(row);
+}
+
+static void add_args(struct guest_run *r, const char *const *list)
+{
+	for (; list && *list; list++) {
+		must(r->nargs < GUEST_MAX_ARGS);
+		r->args[r->nargs++] = sv_of(*list);
+	}
+}
+
+static int filter_of(const struct launch_host *h, const struct pol_runtime *rt)
+{
+	int own = rt ? h->filters[rt - pol_runtimes] : -1;
+
+	return own >= 0 ? own : h->filters[POL_MAX_RUNTIMES];
+}
+
+/* The plan in the guest's words. */
+static void describe(const struct launch_host *h, const struct plan *plan,
+		     const struct launch_io *io, struct guest_run *r)
+{
+	static const char *const command[] = {"-c", NULL};
+	const struct pol_limits *l = pol_plan_limits(plan);
+	const struct pol_runtime *rt = pol_plan_runtime(plan);
+	const enum pol_tool tool = pol_plan_tool(plan);
+
+	*r = (struct guest_run){
+		.interpreter = sv_of(pol_plan_interpreter(plan)),
+		.workspace_bytes = l->workspace_bytes,
+		.tmp_bytes = l->tmp_bytes,
+		.memory_bytes = l->memory_bytes,
+		.open_files = l->open_files,
+		.processes = l->processes,
+		.rlimit_memory = h->facts.cgroup == LAUNCH_CG_NONE,
+		.landlock = h->facts.landlock_abi,
+		.probe = tool == POL_PROBE,
+		.out_fd = io->out_fd,
+		.err_fd = io->err_fd,
+		.filter_fd = filter_of(h, rt),
+		.code_fd = io->code_fd,
+		.input_fd = io->input_fd,
+		.stdin_fd = io->stdin_fd,
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(base_env); i++)
+		add_env(r, base_env[i]);
+	if (!rt)
+		return;
+	for (const char *const *row = rt->env; *row; row++)
+		add_env(r, *row);
+	add_args(r, tool == POL_RUNTIME_VERSION ? rt->version
+		    : tool == POL_RUN_COMMAND	? command
+						: rt->run);
+	if (tool == POL_RUN_CODE)
+		r->code_name = sv_of(rt->file);
+}
+
+/* bwrap reads /etc's files to their end: each sandbox needs its own read offset. */
+static int open_etc(const struct launch_host *h, int *fds, struct err *e)
+{
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++) {
+		char path[40];
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", h->etc[i]);
+		fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+		if (fds[i] < 0)
+			return err_sys(e, "open a file for /etc");
+	}
+	return 0;
+}
+
+static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int guest_end,
+		       int complaints, struct err *e)
+{
+	char *const envp[] = {NULL};
+	int fds[5 + HOST_ETC_FILES] = {h->null, complaints, complaints, guest_end, h->guest};
+	int bad;
+
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
+		fds[5 + i] = -1;
+	bad = open_etc(h, fds + 5, e);
+	if (!bad) {
+		s->pid = child_start(&(struct child_plan){.program = h->bwrap,
+							  .argv = h->argv,
+							  .envp = envp,
+							  .fds = fds,
+							  .nfds = ARRAY_LEN(fds),
+							  .parent = getpid(),
+							  .death_signal = SIGKILL,
+							  .change_uid = h->facts.root,
+							  .uid = h->uid_base + s->uid_slot,
+							  .cgroup = &s->cgroup},
+				     &s->pidfd, e);
+		bad = s->pid < 0;
+	}
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
+		fd_close(&fds[5 + i]);
+	return bad ? -1 : 0;
+}
+
+static void release(struct launch_host *h, struct launch_sandbox *s)
+{
+	fd_close(&s->ctl);
+	fd_close(&s->complaints);
+	fd_close(&s->pidfd);
+	fd_close(&s->guest_pidfd);
+	if (h->facts.root)
+		h->uid_taken[s->uid_slot] = false;
+}
+
+static int send_run(struct launch_host *h, struct launch_sandbox *s, const struct plan *plan,
+		    const struct launch_io *io, struct err *e)
+{
+	struct ipc_msg m;
+	struct guest_run r;
+
+	describe(h, plan, io, &r);
+	ipc_start(&m, GUEST_RUN, 1);
+	guest_put_run(&m, &r);
+	return ipc_send(s->ctl, &m, e);
+}
+
+int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct launch_io *io,
+		   struct launch_sandbox *ret, struct err *e)
+{
+	struct launch_sandbox s = {.pid = -1, .pidfd = -1, .ctl = -1, .complaints = -1,
+				   .guest_pidfd = -1, .cgroup.oom_event = -1};
+	int line[2] = {-1, -1}, complaints[2] = {-1, -1}, bad;
+
+	if (h->facts.root && take_uid(h, &s.uid_slot, e))
+		return -1;
+	bad = launch_cgroup_make(&h->cgroups, pol_plan_limits(plan), &s.cgroup, e) ||
+	      fd_socketpair(line, e) || fd_pipe(complaints, e);
+	s.ctl = line[0];
+	s.complaints = complaints[0];
+	/* the run is in the socket before the guest exists: no round trip at start */
+	bad = bad || send_run(h, &s, plan, io, e) || fd_set_nonblock(s.ctl) ||
+	      fd_set_nonblock(s.complaints) ||
+	      start_bwrap(h, &s, line[1], complaints[1], e);
+	fd_close(&line[1]);
+	fd_close(&complaints[1]);
+	if (bad) {
+		launch_cgroup_remove(&s.cgroup);
+		release(h, &s);
+		return err_set(e, ERR_INTERNAL, "the sandbox could not be started");
+	}
+	*ret = s;
+	return 0;
+}
+
+void launch_sandbox_kill(struct launch_sandbox *s, int step)
+{
+	if (s->ctl >= 0)
+		shutdown(s->ctl, SHUT_WR);	/* the guest exits, its pid namespace with it */
+	if (step == 0)
+		return;
+	launch_cgroup_kill(&s->cgroup);
+	if (!s->reaped)
+		syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+	if (s->guest_pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, s->guest_pidfd, SIGKILL, NULL, 0);
+}
+
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {pidfd, POLLIN, 0};
+
+	return pidfd < 0 || poll(&p, 1, 0) > 0;
+}
+
+bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s)
+{
+	siginfo_t si = {.si_pid = 0};
+
+	if (!s->reaped) {
+		if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) || !si.si_pid)
+			return false;
+		s->reaped = true;
+	}
+	/* a pidfd is readable only after the whole pid namespace under that init is dead; it comes
+	 * from the guest, so it counts only where there is no cgroup to say so */
+	if (!s->cgroup.ndirs ? !has_ended(s->guest_pidfd)
+			     : !launch_cgroup_is_empty(&s->cgroup) ||
+				       launch_cgroup_remove(&s->cgroup))
+		return false;
+	release(h, s);
+	return true;
+}

@@ -1,0 +1,205 @@
+/* plan.c: what a run may do; the only file that knows what a plan is made of. */
+#include "sandbox/base/mem.h"
+#include "sandbox/policy/policy.h"
+
+struct plan {
+	enum pol_tool tool;
+	const struct pol_runtime *runtime;	/* NULL: the program is in argv */
+	char interpreter[256];
+	char principal[64];
+	struct pol_limits limits;
+	bool has_argv;
+	bool timeout_clamped;
+};
+
+static const char *const tool_names[] = {
+	[POL_RUN_CODE] = "run_code",
+	[POL_RUN_COMMAND] = "run_command",
+	[POL_RUNTIME_VERSION] = "runtime_version",
+	[POL_PROBE] = "probe",
+};
+_Static_assert(sizeof(tool_names) / sizeof(*tool_names) == POL_TOOL_COUNT, "one name per tool");
+
+const char *pol_tool_name(enum pol_tool t)
+{
+	return (unsigned)t < POL_TOOL_COUNT ? tool_names[t] : "?";
+}
+
+const struct pol_policy *pol_default(void)
+{
+	static const struct pol_policy p = {
+		.name = "default",
+		.limits = {.wall_ms = 10000,
+			   .processes = 64,
+			   .cpu_millis = 1000,
+			   .open_files = 1024,
+			   .memory_bytes = (uint64_t)256 << 20,
+			   .workspace_bytes = (uint64_t)64 << 20,
+			   .tmp_bytes = (uint64_t)32 << 20,
+			   .output_bytes = (uint64_t)16 << 20},
+		.min_wall_ms = 100,
+		.max_wall_ms = 300000,
+	};
+
+	return &p;
+}
+
+size_t pol_plan_size(void)
+{
+	return sizeof(struct plan);
+}
+
+static bool names_runtime(const struct pol_runtime *r, struct sv language)
+{
+	if (sv_eq(language, sv_of(r->name)))
+		return true;
+	for (const char *const *a = r->aliases; *a; a++)
+		if (sv_eq(language, sv_of(*a)))
+			return true;
+	return false;
+}
+
+/* "python, bash": what a caller may ask for on this host. */
+static void list_available(const struct pol_host *host, char *dst, size_t size)
+{
+	size_t n = 0;
+
+	dst[0] = '\0';
+	for (unsigned i = 0; i < pol_runtimes_count && n < size; i++) {
+		if (!host->path[i][0])
+			continue;
+		n += (size_t)snprintf(dst + n, size - n, "%s%s", n ? ", " : "",
+				      pol_runtimes[i].name);
+	}
+	if (!n)
+		snprintf(dst, size, "none");
+}
+
+static int choose_runtime(struct plan *p, struct sv language, const struct pol_host *host,
+			  struct err *e)
+{
+	char have[200], asked[64];
+	unsigned i = 0;
+
+	while (i < pol_runtimes_count && !names_runtime(&pol_runtimes[i], language))
+		i++;
+	list_available(host, have, sizeof(have));
+	snprintf(asked, sizeof(asked), SV_FMT, (int)(language.n < 40 ? language.n : 40),
+		 language.p);
+	if (i == pol_runtimes_count) {
+		err_set(e, ERR_NOT_FOUND, "there is no language \"%s\"", asked);
+		return err_fix(e, "use one of: %s", have);
+	}
+	if (!host->path[i][0]) {
+		err_set(e, ERR_NOT_FOUND, "%s is not installed on this host",
+			pol_runtimes[i].title);
+		return err_fix(e, "use one of: %s; or install %s", have,
+			       pol_runtimes[i].find[0]);
+	}
+	p->runtime = &pol_runtimes[i];
+	if (sv_copy(sv_of(host->path[i]), p->interpreter, sizeof(p->interpreter)))
+		return err_set(e, ERR_INTERNAL, "the path of %s is too long", p->runtime->name);
+	return 0;
+}
+
+static int check_sizes(const struct pol_request *req, struct err *e)
+{
+	const bool command = req->tool == POL_RUN_COMMAND;
+	const struct {
+		const char *what;
+		uint64_t got, max;
+	} rows[] = {
+		{command ? "command" : "code", req->code_bytes,
+		 command ? POL_MAX_COMMAND_BYTES : POL_MAX_CODE_BYTES},
+		{"args, env and files together", req->input_bytes, POL_MAX_INPUT_BYTES},
+		{"stdin", req->stdin_bytes, POL_MAX_STDIN_BYTES},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].got > rows[i].max) {
+			err_set(e, ERR_LIMIT, "%s: %llu bytes, at most %llu are accepted",
+				rows[i].what, (unsigned long long)rows[i].got,
+				(unsigned long long)rows[i].max);
+			return err_fix(e, "send less%s", command ? ", or use run_code with bash"
+								 : "");
+		}
+	return 0;
+}
+
+static void set_timeout(struct plan *p, const struct pol_request *req,
+			const struct pol_policy *policy)
+{
+	int64_t want = req->timeout_ms;
+
+	if (!req->has_timeout)
+		return;
+	if (want < (int64_t)policy->min_wall_ms)
+		want = policy->min_wall_ms;
+	if (want > (int64_t)policy->max_wall_ms)
+		want = policy->max_wall_ms;
+	p->timeout_clamped = want != req->timeout_ms;
+	p->limits.wall_ms = (uint32_t)want;
+}
+
+int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_policy *policy,
+		  const struct pol_host *host, const char *principal, struct plan **ret,
+		  struct err *e)
+{
+	struct plan *p = mem;
+	struct sv language = req->language;
+
+	*p = (struct plan){.tool = req->tool, .limits = policy->limits};
+	if ((unsigned)req->tool >= POL_TOOL_COUNT)
+		return err_set(e, ERR_INVALID, "no such tool");
+	if (sv_copy(sv_of(principal), p->principal, sizeof(p->principal)))
+		return err_set(e, ERR_INVALID, "the principal's name is too long");
+	if (check_sizes(req, e))
+		return -1;
+	p->has_argv = req->has_argv && req->tool == POL_RUN_COMMAND;
+	if (req->tool == POL_RUN_COMMAND && !language.n)
+		language = SV("bash");
+	if (req->tool != POL_PROBE && !p->has_argv && choose_runtime(p, language, host, e))
+		return -1;
+	if (p->runtime) {
+		p->limits.memory_bytes += p->runtime->extra_memory_bytes;
+		p->limits.processes += p->runtime->extra_processes;
+	}
+	set_timeout(p, req, policy);
+	*ret = p;
+	return 0;
+}
+
+const struct pol_limits *pol_plan_limits(const struct plan *p)
+{
+	return &p->limits;
+}
+
+const struct pol_runtime *pol_plan_runtime(const struct plan *p)
+{
+	return p->runtime;
+}
+
+const char *pol_plan_interpreter(const struct plan *p)
+{
+	return p->interpreter;
+}
+
+const char *pol_plan_principal(const struct plan *p)
+{
+	return p->principal;
+}
+
+enum pol_tool pol_plan_tool(const struct plan *p)
+{
+	return p->tool;
+}
+
+bool pol_plan_has_argv(const struct plan *p)
+{
+	return p->has_argv;
+}
+
+bool pol_plan_timeout_clamped(const struct plan *p)
+{
+	return p->timeout_clamped;
+}

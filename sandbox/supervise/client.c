@@ -1,0 +1,354 @@
+/* client.c: the front's side: requests to the keeper, output from the pipes, one answer per run.
+ *
+ * Theory of operation. A run is answered when three things have come: the verdict and the end of
+ * both pipes. The pipes end when the last process of the sandbox is dead, so output is complete;
+ * the keeper sends the verdict after that death, so the wait is short. Should a pipe stay open all the same,
+ * GRACE_MS bounds it. Output past the ceiling is read and counted but not kept, and the
+ * keeper is asked to end the run. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/log.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/supervise/stream.h"
+#include "sandbox/supervise/wire.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define GRACE_MS 2000
+#define READ_BYTES 65536
+
+struct sup_run {
+	struct sup_client *c;
+	struct sup_run *next;
+	uint64_t id;
+	struct sup_stream out, errs;
+	struct loop_io out_io, err_io;
+	uint64_t output_max;	/* per stream; 0 until accepted */
+	bool stopped;		/* SUP_STOP was sent */
+	bool has_result, has_err;
+	struct sup_result result;
+	struct err err;
+	struct loop_timer timer;
+	void (*on_done)(void *arg, const struct sup_answer *a);
+	void (*on_output)(void *arg, uint64_t total_bytes);
+	void (*on_bytes)(void *arg, int stream, struct sv bytes);
+	void *arg;
+};
+
+struct sup_client {
+	struct loop *loop;
+	struct loop_io io;
+	int sock;
+	struct sup_run *runs;
+	unsigned active;
+	uint64_t next_id;
+	bool lost, ready;
+	struct sup_info info;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
+	void (*on_ready)(void *arg);
+	void *ready_arg;
+};
+
+static void stop_pipe(struct sup_run *r, struct loop_io *io)
+{
+	loop_del(r->c->loop, io);
+	fd_close(&io->fd);
+}
+
+static void free_run(struct sup_run *r)
+{
+	struct sup_client *c = r->c;
+
+	for (struct sup_run **at = &c->runs; *at; at = &(*at)->next)
+		if (*at == r) {
+			*at = r->next;
+			c->active--;
+			break;
+		}
+	loop_timer_stop(c->loop, &r->timer);
+	stop_pipe(r, &r->out_io);
+	stop_pipe(r, &r->err_io);
+	stream_finish(&r->out);
+	stream_finish(&r->errs);
+	mem_free(r);
+}
+
+static void answer(struct sup_run *r)
+{
+	struct sup_answer a = {.err = r->has_err ? &r->err : NULL,
+			       .result = r->has_err ? NULL : &r->result,
+			       .out = &r->out,
+			       .errs = &r->errs};
+
+	r->on_done(r->arg, &a);
+	free_run(r);
+}
+
+/* Answers if all has come; true when r is gone. */
+static bool try_answer(struct sup_run *r)
+{
+	if (!r->has_result && !r->has_err)
+		return false;
+	if (r->has_result && (r->out_io.fd >= 0 || r->err_io.fd >= 0)) {
+		if (!r->timer.armed)
+			loop_timer_set(r->c->loop, &r->timer, GRACE_MS);
+		return false;
+	}
+	answer(r);
+	return true;
+}
+
+static void on_grace_due(struct loop_timer *t)
+{
+	struct sup_run *r = t->arg;
+
+	log_msg(LOG_WARN, "event=pipe_left_open run=%s", r->result.run_id);
+	answer(r);
+}
+
+static void send_stop(struct sup_run *r, enum wire_stop why)
+{
+	struct ipc_msg m;
+
+	if (r->stopped || r->c->lost || r->has_result || r->has_err)
+		return;
+	r->stopped = true;
+	ipc_start(&m, SUP_STOP, r->id);
+	ipc_put_u32(&m, why);
+	ipc_send(r->c->sock, &m, NULL);
+}
+
+static void on_pipe_ready(struct loop_io *io, uint32_t events)
+{
+	struct sup_run *r = io->arg;
+	struct sup_stream *s = io == &r->out_io ? &r->out : &r->errs;
+	static char bytes[READ_BYTES];	/* one thread, used up before return */
+	ssize_t n = read(io->fd, bytes, sizeof(bytes));
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		stop_pipe(r, io);
+		try_answer(r);
+		return;
+	}
+	if (r->on_bytes && s->total < r->output_max)
+		r->on_bytes(r->arg, io == &r->out_io ? 1 : 2, (struct sv){bytes, (size_t)n});
+	stream_add(s, (struct sv){bytes, (size_t)n});
+	if (s->total > r->output_max)
+		send_stop(r, WIRE_OUTPUT_LIMIT);
+	if (r->on_output)
+		r->on_output(r->arg, r->out.total + r->errs.total);
+}
+
+static struct sup_run *find(struct sup_client *c, uint64_t id)
+{
+	struct sup_run *r = c->runs;
+
+	while (r && r->id != id)
+		r = r->next;
+	return r;
+}
+
+static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *m)
+{
+	struct err e = {0};
+
+	ipc_get_cstr(m, r->result.run_id, sizeof(r->result.run_id));
+	r->output_max = ipc_get_u64(m);
+	r->out_io.fd = ipc_take_fd(m);
+	r->err_io.fd = ipc_take_fd(m);
+	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) || fd_set_nonblock(r->err_io.fd))
+		return -1;
+	return loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
+		       loop_add(c->loop, &r->err_io, EPOLLIN, &e)
+		       ? -1
+		       : 0;
+}
+
+/* 0, or -1: the record is not one the keeper may send now. */
+static int on_record(struct sup_client *c, struct ipc_msg *m)
+{
+	struct sup_run *r = m->type == SUP_HELLO ? NULL : find(c, m->id);
+
+	if (m->type == SUP_HELLO && !c->ready) {
+		if (wire_get_info(m, &c->info))
+			return -1;
+		c->ready = true;
+		if (c->on_ready)
+			c->on_ready(c->ready_arg);
+		return 0;
+	}
+	if (!r || r->has_result || r->has_err)
+		return -1;
+	if (m->type == SUP_ACCEPTED && r->out_io.fd < 0 && r->err_io.fd < 0)
+		return on_accepted(c, r, m);
+	if (m->type == SUP_ENDED) {
+		r->has_result = !wire_get_result(m, &r->result);
+		if (!r->has_result)
+			return -1;
+		try_answer(r);
+		return 0;
+	}
+	if (m->type == SUP_REFUSED) {
+		r->has_err = !wire_get_err(m, &r->err);
+		if (!r->has_err)
+			return -1;
+		try_answer(r);
+		return 0;
+	}
+	return -1;
+}
+
+static void lose(struct sup_client *c)
+{
+	if (c->lost)
+		return;
+	c->lost = true;
+	loop_del(c->loop, &c->io);
+	fd_close(&c->sock);
+	while (c->runs) {
+		struct sup_run *r = c->runs;
+
+		if (!r->has_result && !r->has_err) {
+			r->has_err = true;
+			err_set(&r->err, ERR_LOST,
+				"the keeper process ended while the program ran; its sandbox ended "
+				"with it");
+		}
+		answer(r);
+	}
+	c->on_lost(c->lost_arg);
+}
+
+static void on_keeper_ready(struct loop_io *io, uint32_t events)
+{
+	struct sup_client *c = io->arg;
+	struct ipc_msg m;
+	struct err e = {0};
+	int got = ipc_recv(c->sock, &m, &e);
+
+	(void)events;
+	if (got < 0 && e.sys == EAGAIN)
+		return;
+	if (got == 1 && !on_record(c, &m)) {
+		ipc_finish(&m);
+		return;
+	}
+	if (got)
+		log_msg(LOG_ERROR, "event=bad_record_from_keeper type=%u", got == 1 ? m.type : 0);
+	ipc_finish(&m);
+	lose(c);
+}
+
+struct sup_client *sup_client_new(struct loop *l, int sock, void (*on_lost)(void *arg),
+				  void *arg, struct err *e)
+{
+	struct sup_client *c = mem_zalloc(sizeof(*c));
+
+	if (!c) {
+		fd_close(&sock);
+		err_set(e, ERR_LIMIT, "no memory");
+		return NULL;
+	}
+	c->loop = l;
+	c->sock = sock;
+	c->on_lost = on_lost;
+	c->lost_arg = arg;
+	c->next_id = 1;
+	c->io = (struct loop_io){.fd = sock, .on_ready = on_keeper_ready, .arg = c};
+	if (loop_add(l, &c->io, EPOLLIN, e)) {
+		sup_client_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void sup_client_free(struct sup_client *c)
+{
+	if (!c)
+		return;
+	while (c->runs)
+		free_run(c->runs);
+	loop_del(c->loop, &c->io);
+	fd_close(&c->sock);
+	mem_free(c);
+}
+
+static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t id,
+		    struct err *e)
+{
+	struct ipc_msg m;
+
+	if (c->lost)
+		return err_set(e, ERR_LOST, "the keeper process has ended");
+	ipc_start(&m, SUP_RUN, id);
+	wire_put_run(&m, &(struct wire_run){.tool = o->tool,
+					    .credential = o->credential,
+					    .language = o->language,
+					    .has_timeout = o->has_timeout,
+					    .has_argv = o->has_argv,
+					    .timeout_ms = o->timeout_ms,
+					    .code_fd = o->code_fd,
+					    .input_fd = o->input_fd,
+					    .stdin_fd = o->stdin_fd});
+	return ipc_send(c->sock, &m, e);
+}
+
+struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *o,
+			       struct err *e)
+{
+	int fds[3] = {o->code_fd, o->input_fd, o->stdin_fd};
+	struct sup_run *r = mem_zalloc(sizeof(*r));
+
+	if (!r)
+		err_set(e, ERR_LIMIT, "no memory");
+	if (r && send_run(c, o, c->next_id, e)) {
+		mem_free(r);
+		r = NULL;
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+		fd_close(&fds[i]);
+	if (!r)
+		return NULL;
+	r->c = c;
+	r->id = c->next_id++;
+	r->on_done = o->on_done;
+	r->on_output = o->on_output;
+	r->on_bytes = o->on_bytes;
+	r->arg = o->arg;
+	r->out_io = (struct loop_io){.fd = -1, .on_ready = on_pipe_ready, .arg = r};
+	r->err_io = r->out_io;
+	r->timer = (struct loop_timer){.on_due = on_grace_due, .arg = r};
+	stream_init(&r->out);
+	stream_init(&r->errs);
+	r->next = c->runs;
+	c->runs = r;
+	c->active++;
+	return r;
+}
+
+void sup_client_cancel(struct sup_run *r)
+{
+	send_stop(r, WIRE_CANCEL);
+}
+
+unsigned sup_client_active(const struct sup_client *c)
+{
+	return c->active;
+}
+
+const struct sup_info *sup_client_info(const struct sup_client *c)
+{
+	return c->ready ? &c->info : NULL;
+}
+
+void sup_client_on_ready(struct sup_client *c, void (*cb)(void *arg), void *arg)
+{
+	c->on_ready = cb;
+	c->ready_arg = arg;
+	if (c->ready)
+		cb(arg);
+}

@@ -1,0 +1,273 @@
+/* keeper.c: the keeper's connections: front, ledger, signals.
+ *
+ * Theory of operation. The front gone (EOF) or SIGTERM: every run is cancelled, the process ends
+ * when the last outcome is recorded. The ledger gone: nothing may run unrecorded, so every run is
+ * ended at once and the process with it. Killed: bwrap and its guest die with this process
+ * (--die-with-parent), and the process that started the roles removes the cgroups. */
+#include "sandbox/supervise/keeper.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/log.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/ledger/ledger.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void end_if_idle(struct keeper *k)
+{
+	if (k->front_gone && !k->runs)
+		loop_stop(&k->loop);
+}
+
+void keeper_pump(struct keeper *k)
+{
+	/* one at a time from the oldest: an event may free runs and change the list */
+	while (!k->front_gone && !k->ledger_gone && k->waiting && k->busy < k->max_runs) {
+		struct run *r = k->runs;
+
+		while (r && r->state != RUN_QUEUED)
+			r = r->next;
+		if (!r)
+			break;
+		run_event(r, EV_SLOT);
+	}
+	end_if_idle(k);
+}
+
+void keeper_tell(struct keeper *k, struct ipc_msg *m)
+{
+	struct err e = {0};
+
+	if (!k->front_gone && ipc_send(k->front, m, &e))
+		log_err("front_does_not_listen", &e);
+}
+
+int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m)
+{
+	struct err e = {0};
+
+	if (k->ledger_gone || ipc_send(k->ledger, m, &e)) {
+		log_err("ledger_does_not_listen", &e);
+		return -1;
+	}
+	return 0;
+}
+
+static void stop_all(struct keeper *k, enum verdict_reason why)
+{
+	struct run *next;
+
+	for (struct run *r = k->runs; r; r = next) {
+		next = r->next;
+		if (!r->evidence.reason)
+			r->evidence.reason = why;
+		run_event(r, EV_STOP);
+	}
+}
+
+static void front_left(struct keeper *k)
+{
+	if (k->front_gone)
+		return;
+	k->front_gone = true;
+	loop_del(&k->loop, &k->front_io);
+	stop_all(k, VERDICT_CANCEL);
+	end_if_idle(k);
+}
+
+/* 0, or -1: not a record the front may send. */
+static int front_record(struct keeper *k, struct ipc_msg *m)
+{
+	struct wire_run w;
+	struct run *r = run_find(k, m->id);
+	uint32_t why;
+
+	if (m->type == SUP_RUN) {
+		if (r || wire_get_run(m, &w))
+			return -1;
+		run_new(k, m->id, &w);
+		keeper_pump(k);
+		return 0;
+	}
+	if (m->type != SUP_STOP)
+		return -1;
+	why = ipc_get_u32(m);
+	if (!ipc_end(m) || (why != WIRE_CANCEL && why != WIRE_OUTPUT_LIMIT))
+		return -1;
+	if (r) {	/* else it has just ended: the records crossed */
+		if (!r->evidence.reason && !r->evidence.has_status)
+			r->evidence.reason = why == WIRE_CANCEL ? VERDICT_CANCEL : VERDICT_OUTPUT;
+		run_event(r, EV_STOP);
+	}
+	return 0;
+}
+
+static void on_front_ready(struct loop_io *io, uint32_t events)
+{
+	struct keeper *k = io->arg;
+	struct ipc_msg m;
+	struct err e = {0};
+	int got = ipc_recv(k->front, &m, &e);
+
+	(void)events;
+	if (got < 0 && e.sys == EAGAIN)
+		return;
+	if (got == 1 && front_record(k, &m)) {
+		log_msg(LOG_ERROR, "event=bad_record_from_front type=%u", m.type);
+		got = -1;
+	}
+	ipc_finish(&m);
+	if (got != 1)
+		front_left(k);
+}
+
+static void ledger_left(struct keeper *k)
+{
+	struct run *next;
+
+	k->ledger_gone = true;
+	loop_del(&k->loop, &k->ledger_io);
+	log_msg(LOG_ERROR, "event=ledger_gone");
+	for (struct run *r = k->runs; r; r = next) {
+		next = r->next;
+		if (r->state == RUN_RECORDING || r->state == RUN_CLOSING)
+			run_event(r, EV_NOT_RECORDED);
+	}
+	front_left(k);
+}
+
+static void on_ledger_ready(struct loop_io *io, uint32_t events)
+{
+	struct keeper *k = io->arg;
+	struct ipc_msg m;
+	struct err e = {0};
+	int got = ipc_recv(k->ledger, &m, &e);
+	struct run *r;
+
+	(void)events;
+	if (got < 0 && e.sys == EAGAIN)
+		return;
+	if (got != 1) {
+		ledger_left(k);
+		return;
+	}
+	r = m.id ? run_find(k, m.id) : NULL;
+	if (m.type == LED_NAK) {
+		char why[200];
+
+		log_msg(LOG_ERROR, "event=not_recorded cause=\"%s\"",
+			log_esc(ipc_get_sv(&m, 400), why, sizeof(why)));
+	}
+	if (r && (m.type == LED_ACK || m.type == LED_NAK))
+		run_event(r, m.type == LED_ACK ? EV_RECORDED : EV_NOT_RECORDED);
+	ipc_finish(&m);
+}
+
+static void on_signal(struct loop_io *io, uint32_t events)
+{
+	struct keeper *k = io->arg;
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(io->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		front_left(k);
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void say_hello(struct keeper *k)
+{
+	const struct launch_facts *f = launch_facts(k->host);
+	const struct pol_policy *p = pol_default();
+	struct sup_info i = {.host = f->host,
+			     .limits = p->limits,
+			     .max_wall_ms = p->max_wall_ms,
+			     .max_runs = k->max_runs,
+			     .max_queue = k->max_queue,
+			     .landlock_abi = f->landlock_abi,
+			     .root = f->root};
+	struct ipc_msg m;
+
+	snprintf(i.cgroup, sizeof(i.cgroup), "%s", launch_cgroup_kind_name(f->cgroup));
+	snprintf(i.bwrap_version, sizeof(i.bwrap_version), "%s", f->bwrap_version);
+	snprintf(i.bwrap_path, sizeof(i.bwrap_path), "%s", f->bwrap_path);
+	snprintf(i.degraded, sizeof(i.degraded), "%s", f->degraded);
+	ipc_start(&m, SUP_HELLO, 0);
+	wire_put_info(&m, &i);
+	keeper_tell(k, &m);
+}
+
+/* The ledger closes what dead servers left open before it says it is ready. */
+static int await_ledger(struct keeper *k, struct err *e)
+{
+	struct ipc_msg m;
+	int got = ipc_recv(k->ledger, &m, e);
+
+	if (got == 1 && m.type != LED_READY)
+		got = -1;
+	if (got == 1)
+		ipc_finish(&m);
+	return got == 1 ? 0 : err_set(e, ERR_UNAVAILABLE, "the ledger did not start");
+}
+
+static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
+{
+	if (sodium_init() < 0)
+		return err_set(e, ERR_INTERNAL, "libsodium does not start");
+	if (loop_init(&k->loop, e) ||
+	    launch_host_open(&(struct launch_host_opts){.bwrap_path = o->bwrap_path,
+							.uid_base = o->uid_base,
+							.uid_count = o->uid_count},
+			     &k->host, e))
+		return -1;
+	launch_cgroups_sweep(0, false);
+	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e))
+		return -1;
+	k->front_io = (struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};
+	k->ledger_io = (struct loop_io){.fd = k->ledger, .on_ready = on_ledger_ready, .arg = k};
+	k->signal_io = (struct loop_io){.fd = open_signals(), .on_ready = on_signal, .arg = k};
+	if (fd_set_nonblock(k->front) || fd_set_nonblock(k->ledger))
+		return err_sys(e, "set a socket non-blocking");
+	return loop_add(&k->loop, &k->front_io, EPOLLIN, e) ||
+	       loop_add(&k->loop, &k->ledger_io, EPOLLIN, e) ||
+	       loop_add(&k->loop, &k->signal_io, EPOLLIN, e);
+}
+
+int sup_keeper_main(const struct sup_keeper_opts *o)
+{
+	struct keeper k = {.front = o->front_sock, .ledger = o->ledger_sock,
+			   .max_runs = o->max_runs ? o->max_runs : 16,
+			   .max_queue = o->max_queue ? o->max_queue : 64};
+	struct err e = {0};
+	int bad;
+
+	snprintf(k.principal, sizeof(k.principal), "local:%u", (unsigned)getuid());
+	bad = open_all(&k, o, &e);
+	if (!bad) {
+		say_hello(&k);
+		bad = loop_run(&k.loop, &e);
+	}
+	if (bad)
+		log_err("keeper_failed", &e);
+	launch_host_free(k.host);
+	loop_finish(&k.loop);
+	fd_close(&k.signal_io.fd);
+	fd_close(&k.ledger);
+	fd_close(&k.front);
+	return bad || k.ledger_gone ? 1 : 0;
+}

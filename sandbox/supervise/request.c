@@ -1,0 +1,110 @@
+/* request.c: a request from the front becomes a run: hashed, planned, queued. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/ledger/ledger.h"
+#include "sandbox/supervise/keeper.h"
+
+#include <sodium.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The bytes cannot change after this: the memfd is sealed, and that is checked. */
+static int hash_fd(int fd, unsigned char out[32], uint64_t *ret_bytes, struct err *e)
+{
+	int64_t n = fd < 0 ? 0 : fd_size(fd);
+	void *p = NULL;
+
+	if (n < 0 || (fd >= 0 && !fd_is_sealed(fd)))
+		return err_set(e, ERR_INVALID, "a part of the request is not a sealed memfd");
+	if (n) {
+		p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (p == MAP_FAILED)
+			return err_sys(e, "map the request");
+	}
+	crypto_hash_sha256(out, n ? p : (const void *)"", (unsigned long long)n);
+	if (n)
+		munmap(p, (size_t)n);
+	*ret_bytes = (uint64_t)n;
+	return 0;
+}
+
+static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
+{
+	struct pol_request req = {
+		.tool = w->tool,
+		.language = w->language,
+		.has_timeout = w->has_timeout,
+		.timeout_ms = w->timeout_ms,
+		.has_argv = w->has_argv,
+	};
+	void *mem;
+
+	if (hash_fd(r->code_fd, r->code_hash, &r->code_bytes, e) ||
+	    hash_fd(r->input_fd, r->input_hash, &r->input_bytes, e) ||
+	    hash_fd(r->stdin_fd, r->stdin_hash, &r->stdin_bytes, e))
+		return -1;
+	req.code_bytes = r->code_bytes;
+	req.input_bytes = r->input_bytes;
+	req.stdin_bytes = r->stdin_bytes;
+	mem = mem_alloc(pol_plan_size());
+	if (!mem)
+		return err_set(e, ERR_LIMIT, "no memory");
+	r->plan = mem;
+	return pol_plan_make(mem, &req, pol_default(), &launch_facts(r->k->host)->host,
+			     r->k->principal, &r->plan, e);
+}
+
+static void record_refusal(struct keeper *k, const struct err *e)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, LED_EVENT, 0);
+	led_put_event(&m, &(struct led_event){.kind = SV("refused"),
+					      .principal = sv_of(k->principal),
+					      .detail = sv_of(e->cause)});
+	keeper_ask_ledger(k, &m);
+}
+
+static void new_run_id(char dst[SUP_RUN_ID_SIZE])
+{
+	unsigned char raw[16];
+
+	randombytes_buf(raw, sizeof(raw));
+	memcpy(dst, "run_", 4);
+	sodium_bin2hex(dst + 4, SUP_RUN_ID_SIZE - 4, raw, sizeof(raw));
+}
+
+void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
+{
+	struct run *r = mem_zalloc(sizeof(*r)), **at = &k->runs;
+	struct err e = {0};
+
+	if (!r) {
+		int fds[3] = {w->code_fd, w->input_fd, w->stdin_fd};
+
+		for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+			fd_close(&fds[i]);
+		err_set(&e, ERR_LIMIT, "no memory");
+		run_tell_refused(k, id, &e);
+		return;
+	}
+	*r = (struct run){.k = k, .id = id, .state = RUN_QUEUED, .code_fd = w->code_fd,
+			  .input_fd = w->input_fd, .stdin_fd = w->stdin_fd, .workspace_fd = -1};
+	r->timer = (struct loop_timer){.on_due = run_on_timer, .arg = r};
+	r->ctl_io.fd = r->child_io.fd = r->oom_io.fd = -1;
+	new_run_id(r->run_id);
+	while (*at)
+		at = &(*at)->next;
+	*at = r;
+	k->waiting++;
+	if (k->waiting > k->max_queue && k->busy >= k->max_runs) {
+		err_set(&e, ERR_BUSY, "%u runs are under way and %u wait", k->busy, k->waiting - 1);
+		err_fix(&e, "try again when some have ended");
+		run_refuse(r, &e);
+		return;
+	}
+	if (make_plan(r, w, &e)) {
+		record_refusal(k, &e);
+		run_refuse(r, &e);
+	}
+}

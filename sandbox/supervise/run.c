@@ -1,0 +1,522 @@
+/* run.c: one run's life as action[state][event]; see keeper.h. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/log.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/guest/guest.h"
+#include "sandbox/ledger/ledger.h"
+#include "sandbox/supervise/keeper.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define START_MS 10000		/* for bwrap and the guest to come up; not the program's time */
+#define LADDER_MS 100		/* between the steps of the kill ladder */
+#define POLL_GONE_MS 1
+#define GIVE_UP_US 5000000	/* then the guest's own pidfd is no longer believed */
+
+/* --- answering -------------------------------------------------------------------------------- */
+
+static void run_free(struct run *r)
+{
+	struct keeper *k = r->k;
+
+	for (struct run **at = &k->runs; *at; at = &(*at)->next)
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	if (r->state == RUN_QUEUED)
+		k->waiting--;
+	else
+		k->busy--;
+	loop_timer_stop(&k->loop, &r->timer);
+	fd_close(&r->code_fd);
+	fd_close(&r->input_fd);
+	fd_close(&r->stdin_fd);
+	fd_close(&r->workspace_fd);
+	mem_free(r->plan);
+	mem_free(r);
+	keeper_pump(k);
+}
+
+void run_tell_refused(struct keeper *k, uint64_t id, const struct err *e)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_REFUSED, id);
+	wire_put_err(&m, e);
+	keeper_tell(k, &m);
+}
+
+void run_refuse(struct run *r, const struct err *e)
+{
+	run_tell_refused(r->k, r->id, e);
+	run_free(r);
+}
+
+static void answer(struct run *r)
+{
+	struct ipc_msg m;
+
+	if (r->failure.code) {
+		run_refuse(r, &r->failure);
+		return;
+	}
+	ipc_start(&m, SUP_ENDED, r->id);
+	wire_put_result(&m, &r->result);
+	keeper_tell(r->k, &m);
+	run_free(r);
+}
+
+/* --- QUEUED -> RECORDING ---------------------------------------------------------------------- */
+
+static void do_record(struct run *r)
+{
+	const struct pol_limits *l = pol_plan_limits(r->plan);
+	const struct pol_runtime *rt = pol_plan_runtime(r->plan);
+	struct led_intent in = {
+		.run_id = sv_of(r->run_id),
+		.principal = sv_of(pol_plan_principal(r->plan)),
+		.tool = sv_of(pol_tool_name(pol_plan_tool(r->plan))),
+		.runtime = sv_of(rt ? rt->name : ""),
+		.code_bytes = r->code_bytes,
+		.input_bytes = r->input_bytes,
+		.stdin_bytes = r->stdin_bytes,
+		.wall_ms = l->wall_ms,
+		.memory_bytes = l->memory_bytes,
+		.processes = l->processes,
+		.workspace_bytes = l->workspace_bytes,
+		.output_bytes = l->output_bytes,
+	};
+	struct ipc_msg m;
+
+	memcpy(in.code_sha256, r->code_hash, 32);
+	memcpy(in.input_sha256, r->input_hash, 32);
+	memcpy(in.stdin_sha256, r->stdin_hash, 32);
+	r->state = RUN_RECORDING;
+	r->k->waiting--;
+	r->k->busy++;
+	ipc_start(&m, LED_INTENT, r->id);
+	led_put_intent(&m, &in);
+	if (keeper_ask_ledger(r->k, &m))
+		run_event(r, EV_NOT_RECORDED);
+}
+
+static void do_refuse_unrecorded(struct run *r)
+{
+	struct err e = {0};
+
+	err_set(&e, ERR_UNAVAILABLE, "the audit record could not be written, so nothing was run");
+	err_fix(&e, "look at the server's log; is the disk of the state folder full?");
+	run_refuse(r, &e);
+}
+
+static void do_cancel_queued(struct run *r)
+{
+	struct err e = {0};
+
+	err_set(&e, ERR_BUSY, "cancelled before it started");
+	run_refuse(r, &e);
+}
+
+/* --- RECORDING -> STARTING -------------------------------------------------------------------- */
+
+static void on_ctl_ready(struct loop_io *io, uint32_t events);
+static void on_child_ready(struct loop_io *io, uint32_t events);
+static void on_oom_ready(struct loop_io *io, uint32_t events);
+static void do_end(struct run *r);
+static void close_books(struct run *r);
+static bool try_gone(struct run *r);
+
+/* Hands the read ends to the front. The write ends stay with the caller. */
+static int open_pipes(struct run *r, struct launch_io *io, struct err *e)
+{
+	int out[2] = {-1, -1}, errs[2] = {-1, -1};
+	struct ipc_msg m;
+	int bad = fd_pipe(out, e) || fd_pipe(errs, e);
+
+	io->out_fd = out[1];
+	io->err_fd = errs[1];
+	if (!bad) {
+		ipc_start(&m, SUP_ACCEPTED, r->id);
+		ipc_put_sv(&m, sv_of(r->run_id));
+		ipc_put_u64(&m, pol_plan_limits(r->plan)->output_bytes);
+		ipc_put_fd(&m, out[0]);
+		ipc_put_fd(&m, errs[0]);
+		keeper_tell(r->k, &m);
+	}
+	fd_close(&out[0]);
+	fd_close(&errs[0]);
+	return bad ? -1 : 0;
+}
+
+static int watch(struct run *r, struct err *e)
+{
+	struct loop *l = &r->k->loop;
+
+	r->ctl_io = (struct loop_io){.fd = r->sandbox.ctl, .on_ready = on_ctl_ready, .arg = r};
+	r->child_io = (struct loop_io){.fd = r->sandbox.pidfd, .on_ready = on_child_ready, .arg = r};
+	r->oom_io = (struct loop_io){.fd = r->sandbox.cgroup.oom_event, .on_ready = on_oom_ready,
+				     .arg = r};
+	if (loop_add(l, &r->ctl_io, EPOLLIN, e) || loop_add(l, &r->child_io, EPOLLIN, e))
+		return -1;
+	return r->oom_io.fd >= 0 ? loop_add(l, &r->oom_io, EPOLLIN, e) : 0;
+}
+
+static void do_launch(struct run *r)
+{
+	struct launch_io io = {r->code_fd, r->input_fd, r->stdin_fd, -1, -1};
+	int bad;
+
+	if (r->evidence.reason) {	/* cancelled while the intent was written */
+		close_books(r);
+		return;
+	}
+	bad = open_pipes(r, &io, &r->failure) ||
+		  launch_sandbox(r->k->host, r->plan, &io, &r->sandbox, &r->failure);
+
+	fd_close(&io.out_fd);
+	fd_close(&io.err_fd);
+	fd_close(&r->code_fd);
+	fd_close(&r->input_fd);
+	fd_close(&r->stdin_fd);
+	if (bad) {
+		close_books(r);
+		return;
+	}
+	r->has_sandbox = true;
+	r->state = RUN_STARTING;
+	loop_timer_set(&r->k->loop, &r->timer, START_MS);
+	if (watch(r, &r->failure))
+		do_end(r);
+}
+
+/* --- STARTING, RUNNING ------------------------------------------------------------------------ */
+
+static void do_started(struct run *r)
+{
+	r->state = RUN_RUNNING;
+	r->started_us = loop_now_us();
+	loop_timer_set(&r->k->loop, &r->timer, pol_plan_limits(r->plan)->wall_ms);
+}
+
+static void read_complaints(struct run *r, char *dst, size_t size)
+{
+	char raw[512];
+	ssize_t n = read(r->sandbox.complaints, raw, sizeof(raw));
+
+	log_esc(sv_trim((struct sv){raw, n > 0 ? (size_t)n : 0}), dst, size);
+}
+
+static void do_not_started(struct run *r)
+{
+	char said[220];
+
+	read_complaints(r, said, sizeof(said));
+	if (!r->failure.code) {
+		err_set(&r->failure, ERR_UNAVAILABLE, "the sandbox did not start%s%s",
+			said[0] ? ": " : "", said);
+		err_fix(&r->failure, "run `fumehood doctor` on the host");
+	}
+	do_end(r);
+}
+
+static void do_deadline(struct run *r)
+{
+	r->evidence.reason = VERDICT_DEADLINE;
+	do_end(r);
+}
+
+/* Begins the end: from here only the ladder and what is left of the guest's words count. */
+static void do_end(struct run *r)
+{
+	if (!r->ended_us)
+		r->ended_us = loop_now_us();
+	r->state = RUN_ENDING;
+	launch_sandbox_kill(&r->sandbox, r->evidence.has_status ? 0 : 1);
+	loop_timer_set(&r->k->loop, &r->timer, LADDER_MS);
+}
+
+/* What is killed stays killed; this is for what was out of reach the first time. */
+static void do_ladder(struct run *r)
+{
+	launch_sandbox_kill(&r->sandbox, 1);
+	if (r->sandbox.guest_pidfd >= 0 && loop_now_us() - r->ended_us > GIVE_UP_US) {
+		log_msg(LOG_ERROR, "event=guest_will_not_die run=%s", r->run_id);
+		fd_close(&r->sandbox.guest_pidfd);
+	}
+	if (!r->child_ended) {
+		loop_timer_set(&r->k->loop, &r->timer, LADDER_MS);
+		return;
+	}
+	if (try_gone(r))
+		run_event(r, EV_GONE);
+}
+
+/* --- ENDING -> CLOSING ------------------------------------------------------------------------ */
+
+/* The workspace outlives the sandbox as long as this descriptor does. Only fstatfs, and only of a
+ * tmpfs: the descriptor came from the guest. */
+static bool disk_is_full(const struct run *r)
+{
+	struct statfs st;
+
+	if (r->workspace_fd < 0 || fstatfs(r->workspace_fd, &st) || st.f_type != TMPFS_MAGIC)
+		return false;
+	return st.f_bavail == 0 || st.f_ffree == 0;
+}
+
+static void gather(struct run *r)
+{
+	struct launch_usage use;
+
+	launch_cgroup_usage(&r->sandbox.cgroup, &use);
+	r->evidence.oom_kills = use.oom_kills;
+	r->evidence.pids_denied = use.pids_denied;
+	r->evidence.disk_full = disk_is_full(r);
+	r->result.cpu_us = use.cpu_us;
+	r->result.peak_memory_bytes = use.peak_memory_bytes;
+}
+
+static void fill_result(struct run *r)
+{
+	struct sup_result *s = &r->result;
+
+	verdict_decide(&r->evidence, s);
+	memcpy(s->run_id, r->run_id, sizeof(s->run_id));
+	s->limits = *pol_plan_limits(r->plan);
+	s->timeout_clamped = pol_plan_timeout_clamped(r->plan);
+	s->limits_degraded = launch_facts(r->k->host)->cgroup == LAUNCH_CG_NONE;
+	s->duration_us = r->started_us ? r->ended_us - r->started_us : 0;
+}
+
+/* The outcome goes to the ledger before the answer goes to the front. */
+static void close_books(struct run *r)
+{
+	struct ipc_msg m;
+
+	fill_result(r);
+	r->state = RUN_CLOSING;
+	loop_timer_stop(&r->k->loop, &r->timer);
+	ipc_start(&m, LED_OUTCOME, r->id);
+	led_put_outcome(&m, &(struct led_outcome){
+				    .run_id = sv_of(r->run_id),
+				    .status = r->failure.code
+						      ? SV("not_started")
+						      : sv_of(sup_status_name(r->result.status)),
+				    .exit_code = r->result.has_exit_code ? r->result.exit_code : -1,
+				    .signal = r->result.signal,
+				    .duration_us = r->result.duration_us,
+				    .cpu_us = r->result.cpu_us,
+				    .peak_memory_bytes = r->result.peak_memory_bytes,
+				    .hits = r->result.hits});
+	if (keeper_ask_ledger(r->k, &m))
+		run_event(r, EV_NOT_RECORDED);
+}
+
+static void do_gone(struct run *r)
+{
+	r->has_sandbox = false;
+	close_books(r);
+}
+
+static void do_outcome_unrecorded(struct run *r)
+{
+	log_msg(LOG_ERROR, "event=outcome_not_recorded run=%s", r->run_id);
+	answer(r);
+}
+
+/* --- the table ---------------------------------------------------------------------------------- */
+
+typedef void action(struct run *r);
+
+static void ignore(struct run *r)
+{
+	(void)r;
+}
+
+/* NULL: cannot happen, or a lie; then the sandbox is ended. */
+static action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
+	[RUN_QUEUED] = {[EV_SLOT] = do_record, [EV_STOP] = do_cancel_queued},
+	[RUN_RECORDING] = {[EV_RECORDED] = do_launch,
+			   [EV_NOT_RECORDED] = do_refuse_unrecorded,
+			   [EV_STOP] = ignore},
+	[RUN_STARTING] = {[EV_STARTED] = do_started,
+			  [EV_FAILED] = do_not_started,
+			  [EV_GUEST_GONE] = do_not_started,
+			  [EV_DEADLINE] = do_not_started,
+			  [EV_STOP] = do_end,
+			  [EV_OOM] = do_end},
+	[RUN_RUNNING] = {[EV_ENDED] = do_end,
+			 [EV_GUEST_GONE] = do_end,
+			 [EV_DEADLINE] = do_deadline,
+			 [EV_STOP] = do_end,
+			 [EV_OOM] = do_end},
+	[RUN_ENDING] = {[EV_ENDED] = ignore,
+			[EV_STARTED] = ignore,
+			[EV_FAILED] = ignore,
+			[EV_GUEST_GONE] = ignore,
+			[EV_DEADLINE] = do_ladder,
+			[EV_STOP] = ignore,
+			[EV_OOM] = ignore,
+			[EV_GONE] = do_gone},
+	[RUN_CLOSING] = {[EV_RECORDED] = answer,
+			 [EV_NOT_RECORDED] = do_outcome_unrecorded,
+			 [EV_STOP] = ignore},
+};
+
+void run_event(struct run *r, enum run_event ev)
+{
+	action *act = actions[r->state][ev];
+
+	if (act) {
+		act(r);
+		return;
+	}
+	log_msg(LOG_ERROR, "event=out_of_order run=%s state=%d got=%d", r->run_id, r->state, ev);
+	if (r->state == RUN_STARTING || r->state == RUN_RUNNING)
+		do_end(r);
+}
+
+/* --- sources of events ------------------------------------------------------------------------ */
+
+static void guest_failed(struct run *r, struct ipc_msg *m)
+{
+	char stage[64], shown[80];
+	int sys;
+
+	ipc_get_cstr(m, stage, sizeof(stage));
+	sys = (int)ipc_get_u32(m);
+	if (!ipc_end(m)) {
+		run_event(r, EV_GUEST_GONE);
+		return;
+	}
+	log_esc(sv_of(stage), shown, sizeof(shown));
+	if (sys == ENOSPC) {
+		err_set(&r->failure, ERR_LIMIT, "the files do not fit into the workspace of %llu MiB",
+			(unsigned long long)(pol_plan_limits(r->plan)->workspace_bytes >> 20));
+		err_fix(&r->failure, "send fewer or smaller files");
+	} else {
+		err_set(&r->failure, ERR_UNAVAILABLE, "the sandbox did not start: %s: %s", shown,
+			strerror(sys));
+		err_fix(&r->failure, "run `fumehood doctor` on the host");
+	}
+	run_event(r, EV_FAILED);
+}
+
+/* Everything in m is hostile bytes: it can end its own run early and lie about its own status,
+ * nothing else. */
+static void guest_record(struct run *r, struct ipc_msg *m)
+{
+	switch (m->type) {
+	case GUEST_UP:
+		fd_close(&r->sandbox.guest_pidfd);
+		r->sandbox.guest_pidfd = ipc_take_fd(m);
+		return;
+	case GUEST_STARTED: {
+		int program = ipc_take_fd(m);
+
+		fd_close(&program);
+		fd_close(&r->workspace_fd);
+		r->workspace_fd = ipc_take_fd(m);
+		run_event(r, EV_STARTED);
+		return;
+	}
+	case GUEST_ENDED:
+		/* once the keeper has begun to kill, a status only tells of that */
+		if (r->state == RUN_RUNNING) {
+			r->evidence.wait_status = (int)ipc_get_u32(m);
+			r->evidence.has_status = ipc_end(m);
+		}
+		run_event(r, EV_ENDED);
+		return;
+	case GUEST_FAILED:
+		guest_failed(r, m);
+		return;
+	default:
+		run_event(r, EV_GUEST_GONE);
+	}
+}
+
+static void on_ctl_ready(struct loop_io *io, uint32_t events)
+{
+	struct run *r = io->arg;
+	struct ipc_msg m;
+	struct err e = {0};
+	int got = ipc_recv(io->fd, &m, &e);
+
+	(void)events;
+	if (got < 0 && e.sys == EAGAIN)
+		return;
+	if (got == 1) {
+		guest_record(r, &m);
+		ipc_finish(&m);
+		return;
+	}
+	loop_del(&r->k->loop, io);
+	run_event(r, EV_GUEST_GONE);
+}
+
+static void stop_watching(struct run *r)
+{
+	loop_del(&r->k->loop, &r->ctl_io);
+	loop_del(&r->k->loop, &r->child_io);
+	loop_del(&r->k->loop, &r->oom_io);
+}
+
+/* After bwrap has ended. Counters first, then the cgroup goes. */
+static bool try_gone(struct run *r)
+{
+	gather(r);
+	if (launch_sandbox_gone(r->k->host, &r->sandbox))
+		return true;
+	loop_timer_set(&r->k->loop, &r->timer, POLL_GONE_MS);
+	return false;
+}
+
+static void on_child_ready(struct loop_io *io, uint32_t events)
+{
+	struct run *r = io->arg;
+
+	(void)events;
+	/* bwrap has ended: the guest's last words may still be in the socket */
+	while (r->ctl_io.added && r->state != RUN_ENDING) {
+		struct ipc_msg m;
+
+		if (ipc_recv(r->ctl_io.fd, &m, NULL) != 1)
+			break;
+		guest_record(r, &m);
+		ipc_finish(&m);
+	}
+	if (r->state != RUN_ENDING)
+		run_event(r, EV_GUEST_GONE);
+	r->child_ended = true;
+	stop_watching(r);
+	if (try_gone(r))
+		run_event(r, EV_GONE);
+}
+
+static void on_oom_ready(struct loop_io *io, uint32_t events)
+{
+	struct run *r = io->arg;
+
+	(void)events;
+	loop_del(&r->k->loop, io);
+	run_event(r, EV_OOM);
+}
+
+void run_on_timer(struct loop_timer *t)
+{
+	run_event(t->arg, EV_DEADLINE);
+}
+
+struct run *run_find(struct keeper *k, uint64_t id)
+{
+	struct run *r = k->runs;
+
+	while (r && r->id != id)
+		r = r->next;
+	return r;
+}

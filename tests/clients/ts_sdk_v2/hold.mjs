@@ -1,0 +1,4 @@
+import { hold } from "../lib/hold.mjs";
+import { kits } from "./kit.mjs";
+
+await hold(kits);

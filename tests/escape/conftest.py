@@ -1,0 +1,70 @@
+"""Each escape test runs against a server started as root and one started by an ordinary user."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import expected  # noqa: E402
+import lab  # noqa: E402
+
+STARTED_BY = ["root", "user"] if lab.IS_ROOT else ["user"]
+
+
+@pytest.fixture(scope="session")
+def listeners():
+    made = lab.Listeners()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def controls(listeners):
+    made = lab.Controls(listeners, expected.ROOT_MAY)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session", params=STARTED_BY)
+def server(request):
+    if not os.path.exists(lab.BINARY):
+        pytest.fail(f"{lab.BINARY} is not built: run make")
+    made = lab.Server(as_user=request.param == "user")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def inside(server, listeners):
+    """What the attacks found inside this server's sandbox, one run per group."""
+    found = {}
+
+    def look(probe_id):
+        group = probe_id.split("-")[0] + "-"
+        if group not in found:
+            found[group] = lab.run_probes(server, [group], listeners)
+        return found[group].get(probe_id, ("unknown", "no report"))
+
+    return look
+
+
+@pytest.fixture
+def fresh_server(request, server):
+    """A server of its own for tests that end or measure one; started as `server` was."""
+    made = lab.Server(as_user=server.as_user)
+    yield made
+    if made.proc.poll() is None:
+        made.close()
+
+
+def skip(reason):
+    """A skip says why, and is a failure where nothing may be left out."""
+    if os.environ.get("MUST_RUN") == "1":
+        pytest.fail("may not be skipped here: " + reason)
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.section("attacks that stay open by design")
+    for name, why in expected.STAYS_OPEN.items():
+        terminalreporter.write_line(f"{name}: {why}")

@@ -1,0 +1,586 @@
+"""A small, strict MCP client over stdio for the tests: both eras, and a judge of every line.
+
+    with Server() as s:                         # legacy; Server(era="modern") for 2026-07-28
+        s.initialize()
+        assert s.run_code(language="python", code="print(1)")["stdout"] == "1\n"
+
+Whatever the server writes must be one JSON-RPC message a line (no NaN, no duplicate names, valid
+UTF-8), answer a request that was made, once and never after its cancellation, and have the shape of its
+method; a tools/call result must match the tool's outputSchema. The first breach is raised as
+`Breach` by whatever is called next, at the latest on leaving the `with`, which also closes stdin and
+demands that the server is gone within two seconds with exit code 0.
+"""
+import collections
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import jsonschema
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("FUMEHOOD", os.path.join(ROOT, "build", "fumehood"))
+MODERN = "2026-07-28"
+LEGACY = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
+META = "io.modelcontextprotocol/"
+EXIT_SECONDS = 2.0
+TIMEOUT = 60.0
+
+
+class Breach(AssertionError):
+    """The server broke the protocol."""
+
+
+class RpcError(Exception):
+    def __init__(self, error):
+        super().__init__(f"{error['code']}: {error['message']}")
+        self.code, self.message, self.data = error["code"], error["message"], error.get("data")
+
+
+class ToolError(Exception):
+    """A result with isError: the {code, cause, remediation} of its text."""
+
+    def __init__(self, code, cause, remediation):
+        super().__init__(f"{code}: {cause} ({remediation})")
+        self.code, self.cause, self.remediation = code, cause, remediation
+
+
+# --- what messages look like --------------------------------------------------------------------
+
+def _object(required=(), closed=True, **properties):
+    return {"type": "object", "properties": properties, "required": list(required),
+            "additionalProperties": not closed}
+
+
+ANY, TEXT = {}, {"type": "string"}
+SCALAR = {"type": ["string", "number"]}
+ERROR = _object(["code", "message", "data"],
+                code={"type": "integer"}, message={"type": "string", "minLength": 1},
+                data=_object(["code", "remediation"], closed=False,
+                             code={"enum": ["invalid", "not_found", "limit", "denied", "busy",
+                                            "unavailable", "lost", "internal"]},
+                             remediation={"type": "string", "minLength": 1}))
+SERVER_INFO = _object(["name", "version"], name={"const": "fumehood"}, title=TEXT,
+                      version={"type": "string", "pattern": r"^\d+\.\d+\.\d+"})
+CAPABILITIES = _object(["tools"], tools=_object())
+INSTRUCTIONS = {"type": "string", "minLength": 1, "maxLength": 1024}
+MODERN_META = _object([META + "serverInfo"], **{META + "serverInfo": SERVER_INFO})
+TOOL = {"type": "object", "required": ["name", "description", "inputSchema"],
+        "properties": {
+            "name": {"type": "string", "pattern": "^[a-z_]{1,32}$"},
+            "title": TEXT, "description": {"type": "string", "minLength": 40},
+            "inputSchema": {"type": "object", "required": ["type"],
+                            "properties": {"type": {"const": "object"}}},
+            "outputSchema": {"type": "object", "required": ["type"],
+                             "properties": {"type": {"const": "object"}}},
+            "annotations": _object(
+                ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"],
+                readOnlyHint={"type": "boolean"}, destructiveHint={"type": "boolean"},
+                idempotentHint={"type": "boolean"}, openWorldHint={"type": "boolean"},
+                title=TEXT)},
+        "additionalProperties": False}
+RESULTS = {
+    "initialize": _object(["protocolVersion", "capabilities", "serverInfo", "instructions"],
+                          protocolVersion={"enum": LEGACY}, capabilities=CAPABILITIES,
+                          serverInfo=SERVER_INFO, instructions=INSTRUCTIONS),
+    "ping": _object(),
+    "server/discover": _object(["supportedVersions", "capabilities", "instructions"],
+                               supportedVersions={"const": [MODERN]},
+                               capabilities=CAPABILITIES, instructions=INSTRUCTIONS),
+    "tools/list": _object(["tools"], tools={"type": "array", "minItems": 1, "items": TOOL}),
+    "tools/call": _object(["content"],
+                          content={"type": "array", "minItems": 1, "items": _object(
+                              ["type", "text"], type={"const": "text"}, text=TEXT)},
+                          structuredContent={"type": "object"}, isError={"const": True}),
+}
+CACHED = {"server/discover", "tools/list"}
+TOOL_ERROR = _object(["code", "cause", "remediation"], code=ERROR["properties"]["data"]
+                     ["properties"]["code"], cause={"type": "string", "minLength": 1},
+                     remediation={"type": "string", "minLength": 1})
+NOTIFICATIONS = {
+    "notifications/progress": _object(["progressToken", "progress"], progressToken=SCALAR,
+                                      progress={"type": "number"}, message=TEXT),
+    "notifications/subscriptions/acknowledged": _object(
+        ["notifications", "_meta"], notifications=_object(),
+        _meta=_object([META + "subscriptionId"], **{META + "subscriptionId": SCALAR})),
+}
+
+
+def _matches(value, schema, what):
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    if errors:
+        error = jsonschema.exceptions.best_match(errors)
+        where = "/".join(map(str, error.absolute_path)) or "the whole"
+        raise Breach(f"{what}: {where}: {error.message[:500]}")
+
+
+def _result_schema(method, modern):
+    schema = RESULTS.get(method)
+    if schema is None or not modern:
+        return schema
+    more = {"resultType": {"const": "complete"}, "_meta": MODERN_META}
+    if method in CACHED:
+        more.update(ttlMs={"type": "integer", "minimum": 0},
+                    cacheScope={"enum": ["public", "private"]})
+    return dict(schema, properties=dict(schema["properties"], **more),
+                required=schema["required"] + list(more))
+
+
+def _no_duplicates(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("duplicate names in an object")
+    return dict(pairs)
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_line(line):
+    """One line as the server wrote it -> the message; a Breach when it is none."""
+    try:
+        if not line.endswith(b"\n"):
+            raise ValueError("the last line is not finished")
+        message = json.loads(line.decode("utf-8"), object_pairs_hook=_no_duplicates,
+                             parse_constant=_no_constant)
+        if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+            raise ValueError("no JSON-RPC 2.0 message")
+        kind = ({"jsonrpc", "id", "result"}, {"jsonrpc", "id", "error"},
+                {"jsonrpc", "method", "params"})
+        if set(message) not in kind:
+            raise ValueError(f"neither result, error nor notification: {sorted(message)}")
+    except ValueError as why:
+        raise Breach(f"bad line on stdout: {why}: {line[:300]!r}") from None
+    return message
+
+
+def key(value):
+    """Ids and tokens: 1, 1.0, "1" and true are all different."""
+    return json.dumps(value)
+
+
+# --- the judge ------------------------------------------------------------------------------------
+
+Asked = collections.namedtuple("Asked", "method version token tool")
+
+
+class Judge:
+    """Keeps what was asked and checks what comes back. Used under the server's lock."""
+
+    def __init__(self):
+        self.open = {}            # key(id) -> [Asked, ...]: a test may reuse one to be refused
+        self.cancelled = set()
+        self.listens = set()
+        self.progress = {}        # key(token) -> the last value
+        self.schemas = {}         # tool -> outputSchema
+        self.anonymous = 0        # lines sent raw: errors without an id are theirs
+
+    def asked(self, ident, asked):
+        self.open.setdefault(key(ident), []).append(asked)
+        self.cancelled.discard(key(ident))
+        if asked.token is not None:
+            self.progress[key(asked.token)] = -1
+        if asked.method == "subscriptions/listen":
+            self.listens.add(key(ident))
+
+    def cancel(self, ident):
+        for asked in self.open.pop(key(ident), []):
+            self.cancelled.add(key(ident))
+            if asked.token is not None:
+                self.progress.pop(key(asked.token), None)
+        self.listens.discard(key(ident))
+
+    def judge(self, message):
+        if "method" in message:
+            self._notification(message)
+        elif message["id"] is None:
+            self._nobodys(message)
+        else:
+            self._answer(message)
+
+    def _nobodys(self, message):
+        if "error" not in message or not self.anonymous:
+            raise Breach(f"an answer to nobody: {str(message)[:300]}")
+        _matches(message["error"], ERROR, "an error without an id")
+
+    def _answer(self, message):
+        ident = key(message["id"])
+        if ident in self.cancelled:
+            raise Breach(f"the cancelled request {ident} was answered")
+        if not self.open.get(ident):
+            if self.anonymous and "error" in message:
+                _matches(message["error"], ERROR, "an error")
+                return
+            raise Breach(f"nothing with the id {ident} was asked")
+        refused = message.get("error", {}).get("code") == -32600
+        # an error for a reused id is that of the later request
+        asked = self.open[ident].pop(-1 if refused else 0)
+        if not self.open[ident]:
+            del self.open[ident]
+        if asked.token is not None:
+            self.progress.pop(key(asked.token), None)
+        if "error" in message:
+            _matches(message["error"], ERROR, f"the error of {asked.method}")
+            return
+        schema = _result_schema(asked.method, asked.version == MODERN)
+        if schema is None:
+            raise Breach(f"{asked.method} does not exist, but was answered with a result")
+        _matches(message["result"], schema, f"the result of {asked.method}")
+        if asked.method == "tools/list":
+            self._tools(message["result"]["tools"], asked.version)
+        if asked.method == "tools/call":
+            self._call(message["result"], asked)
+
+    def _tools(self, tools, version):
+        names = [tool["name"] for tool in tools]
+        if len(set(names)) != len(names):
+            raise Breach("a tool is listed twice")
+        for tool in tools:
+            jsonschema.Draft202012Validator.check_schema(tool["inputSchema"])
+            if "outputSchema" in tool:
+                jsonschema.Draft202012Validator.check_schema(tool["outputSchema"])
+                self.schemas[tool["name"]] = tool["outputSchema"]
+            if ("outputSchema" in tool) != (version >= "2025-06-18"):
+                raise Breach(f"outputSchema in {version}")
+            if ("title" in tool) != (version >= "2025-06-18"):
+                raise Breach(f"title in {version}")
+            if ("annotations" in tool) != (version >= "2025-03-26"):
+                raise Breach(f"annotations in {version}")
+
+    def _call(self, result, asked):
+        if result.get("isError"):
+            if "structuredContent" in result:
+                raise Breach("structuredContent in a tool error")
+            try:
+                error = json.loads(result["content"][0]["text"])
+            except ValueError:
+                raise Breach(f"a tool error that is no JSON: {result['content']}") from None
+            _matches(error, TOOL_ERROR, "a tool error")
+            return
+        if ("structuredContent" in result) != (asked.version >= "2025-06-18"):
+            raise Breach(f"structuredContent in {asked.version}")
+        if not result["content"][0]["text"]:
+            raise Breach("an empty text block")
+        if "structuredContent" in result and asked.tool in self.schemas:
+            _matches(result["structuredContent"], self.schemas[asked.tool],
+                     f"structuredContent of {asked.tool}")
+
+    def _notification(self, message):
+        schema, params = NOTIFICATIONS.get(message["method"]), message["params"]
+        if schema is None:
+            raise Breach(f"an unexpected notification: {message['method']}")
+        _matches(params, schema, message["method"])
+        if message["method"] == "notifications/progress":
+            token = key(params["progressToken"])
+            if token not in self.progress:
+                raise Breach(f"progress for the token {token}, which is not in use")
+            if params["progress"] <= self.progress[token]:
+                raise Breach(f"progress that does not increase: {params}")
+            self.progress[token] = params["progress"]
+        elif key(params["_meta"][META + "subscriptionId"]) not in self.listens:
+            raise Breach("an acknowledgement of no subscription")
+
+
+# --- the client -----------------------------------------------------------------------------------
+
+class Server:
+    """One server process. argv: the command line after the binary instead of `stdio --state DIR`;
+    env: changes to the environment (None removes); uid: run as that user (needs root); state: a
+    state folder to use and keep, else a fresh one is made and removed; era and version: which
+    revision requests are made in."""
+
+    def __init__(self, argv=None, env=None, uid=None, state=None, era="legacy", version=None,
+                 binary=None):
+        self.version = version or (MODERN if era == "modern" else LEGACY[-1])
+        self.dir = tempfile.mkdtemp(prefix="fumehood-test-")
+        self.state = state or os.path.join(self.dir, "state")
+        self.uid = uid
+        command = [binary or BINARY]
+        environment = dict(os.environ)
+        for name, value in (env or {}).items():
+            environment.pop(name, None)
+            if value is not None:
+                environment[name] = value
+        user = {}
+        if uid is not None:
+            command = [self._lend(command[0])]
+            user = {"user": uid, "group": uid, "extra_groups": []}
+            environment.update(HOME=self.dir, XDG_STATE_HOME=self.dir)
+        command += ["stdio", "--state", self.state] if argv is None else argv
+        self.judge, self.lock = Judge(), threading.Lock()
+        self.messages = queue.Queue()       # what came, in order; None: the end
+        self.answers = {}                   # key(id) -> [message, ...], taken from the queue
+        self.notifications = []
+        self.lines = []                     # raw, every one
+        self.breach = None
+        self.next_id = 0
+        self.reading = threading.Event()    # cleared: this client stalls
+        self.reading.set()
+        self.stderr_path = os.path.join(self.dir, "stderr")
+        with open(self.stderr_path, "wb") as stderr:
+            self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         stderr=stderr, env=environment, cwd="/", **user)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _lend(self, binary):
+        """A copy of the binary (and the bwrap beside it) where any user may run it."""
+        os.chown(self.dir, self.uid, self.uid)
+        for source in (binary, os.path.join(os.path.dirname(binary), "bwrap")):
+            if os.path.exists(source):
+                copy = os.path.join(self.dir, os.path.basename(source))
+                shutil.copyfile(source, copy)
+                os.chmod(copy, 0o755)
+        return os.path.join(self.dir, os.path.basename(binary))
+
+    # -- in
+
+    def _read(self):
+        for line in self.proc.stdout:
+            self.reading.wait()
+            with self.lock:
+                self.lines.append(line)
+                try:
+                    message = parse_line(line)
+                    self.judge.judge(message)
+                except Breach as breach:
+                    self.breach = self.breach or breach
+                    break
+            self.messages.put(message)
+        self.messages.put(None)
+
+    def check(self):
+        if self.breach:
+            raise self.breach
+
+    def read(self, timeout=TIMEOUT):
+        """The next message that nobody has taken yet; None at the end of stdout."""
+        self.check()
+        try:
+            message = self.messages.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"nothing in {timeout} s; stderr: {self.stderr()[-1000:]}") from None
+        if message is None:
+            self.messages.put(None)
+        self.check()
+        return message
+
+    def silent(self, seconds=0.3):
+        """Nothing comes for that long. A ping shows that the server had its turn."""
+        self.ping()
+        try:
+            message = self.messages.get(timeout=seconds)
+        except queue.Empty:
+            self.check()
+            return True
+        self.messages.put(message)
+        return False
+
+    def answer(self, ident, timeout=TIMEOUT):
+        """The answer to that id; notifications on the way are kept in self.notifications."""
+        end = time.monotonic() + timeout
+        while not self.answers.get(key(ident)):
+            message = self.read(max(0.0, end - time.monotonic()))
+            if message is None:
+                raise Breach(f"the server ended instead of answering {ident!r}; "
+                             f"stderr: {self.stderr()[-1000:]}")
+            if "method" in message:
+                self.notifications.append(message)
+            else:
+                self.answers.setdefault(key(message["id"]), []).append(message)
+        return self.answers[key(ident)].pop(0)
+
+    def notification(self, method, timeout=TIMEOUT):
+        """The next notification of that method; answers on the way are kept."""
+        end = time.monotonic() + timeout
+        while True:
+            for i, message in enumerate(self.notifications):
+                if message["method"] == method:
+                    return self.notifications.pop(i)["params"]
+            message = self.read(max(0.0, end - time.monotonic()))
+            if message is None:
+                raise Breach(f"the server ended instead of sending {method}")
+            if "method" in message:
+                self.notifications.append(message)
+            else:
+                self.answers.setdefault(key(message["id"]), []).append(message)
+
+    # -- out
+
+    def write(self, data):
+        """Bytes as they are."""
+        self.check()
+        self.proc.stdin.write(data)
+        self.proc.stdin.flush()
+
+    def raw(self, data):
+        """One line of any bytes; errors without an id are expected from now on."""
+        with self.lock:
+            self.judge.anonymous += 1
+        self.write((data.encode() if isinstance(data, str) else data) + b"\n")
+
+    def raw_error(self, data, ident=None, timeout=TIMEOUT):
+        """Sends one line and returns the error that comes back for it."""
+        self.raw(data)
+        message = self.answer(ident, timeout)
+        assert "error" in message, message
+        return RpcError(message["error"])
+
+    def send(self, method, params=None, ident=None, version=None, token=None):
+        """Sends a request, returns its id. params as they are, but for the _meta of the era."""
+        version = version or self.version
+        if ident is None:
+            self.next_id += 1
+            ident = self.next_id
+        params = dict(params or {})
+        meta = dict(params.get("_meta") or {})
+        if version == MODERN:
+            meta.setdefault(META + "protocolVersion", MODERN)
+            meta.setdefault(META + "clientCapabilities", {})
+        if token is not None:
+            meta["progressToken"] = token
+        if meta:
+            params["_meta"] = meta
+        message = {"jsonrpc": "2.0", "id": ident, "method": method}
+        if params:
+            message["params"] = params
+        with self.lock:
+            self.judge.asked(ident, Asked(method, version, token, params.get("name")))
+        self.write(json.dumps(message).encode() + b"\n")
+        return ident
+
+    def notify(self, method, params=None):
+        message = {"jsonrpc": "2.0", "method": method}
+        if params is not None:
+            message["params"] = params
+        self.write(json.dumps(message).encode() + b"\n")
+
+    def cancel(self, ident, reason="changed my mind"):
+        """Cancels; True when the answer had not come before. None may come after it."""
+        with self.lock:
+            pending = key(ident) in self.judge.open
+        # What is in the pipe already was sent before the server could know.
+        self.notify("notifications/cancelled", {"requestId": ident, "reason": reason})
+        if pending:
+            self.ping()
+            with self.lock:
+                pending = key(ident) in self.judge.open
+                self.judge.cancel(ident)
+        return pending
+
+    def result_of(self, ident, timeout=TIMEOUT):
+        message = self.answer(ident, timeout)
+        if "error" in message:
+            raise RpcError(message["error"])
+        return message["result"]
+
+    def request(self, method, params=None, timeout=TIMEOUT, **how):
+        return self.result_of(self.send(method, params, **how), timeout)
+
+    # -- methods
+
+    def initialize(self, version=None, capabilities=None):
+        """The legacy handshake; requests are made in the agreed revision from then on."""
+        if version is None:
+            version = LEGACY[-1] if self.version == MODERN else self.version
+        result = self.request("initialize", {
+            "protocolVersion": version, "capabilities": capabilities or {},
+            "clientInfo": {"name": "fumehood-tests", "version": "1"}}, version="none")
+        self.version = result["protocolVersion"]
+        self.notify("notifications/initialized")
+        return result
+
+    def ping(self):
+        """A round trip in either era."""
+        if self.version == MODERN:
+            return self.request("server/discover")
+        return self.request("ping")
+
+    def tools(self):
+        """name -> tool; from then on results are held against the output schemas."""
+        return {tool["name"]: tool for tool in self.request("tools/list")["tools"]}
+
+    def _learn(self):
+        if not self.judge.schemas:
+            self.request("tools/list", version=MODERN)
+
+    def start(self, tool, arguments=None, token=None, ident=None):
+        """Starts a call, returns its id."""
+        self._learn()
+        params = {"name": tool}
+        if arguments is not None:
+            params["arguments"] = arguments
+        return self.send("tools/call", params, token=token, ident=ident)
+
+    def finish(self, ident, timeout=TIMEOUT):
+        """The structuredContent of a started call (its text where the revision has none)."""
+        result = self.result_of(ident, timeout)
+        if result.get("isError"):
+            raise ToolError(**json.loads(result["content"][0]["text"]))
+        return result.get("structuredContent", result["content"][0]["text"])
+
+    def call(self, tool, arguments=None, timeout=TIMEOUT, **how):
+        return self.finish(self.start(tool, arguments, **how), timeout)
+
+    def run_code(self, language="python", code="", timeout=TIMEOUT, **arguments):
+        return self.call("run_code", dict(arguments, language=language, code=code), timeout)
+
+    def run_command(self, command, timeout=TIMEOUT, **arguments):
+        return self.call("run_command", dict(arguments, command=command), timeout)
+
+    # -- life
+
+    def stderr(self):
+        with open(self.stderr_path, "rb") as file:
+            return file.read().decode("utf-8", "replace")
+
+    def close_stdin(self):
+        try:
+            self.proc.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def wait(self, seconds=EXIT_SECONDS):
+        """The exit code; a Breach when the server is still there after that time."""
+        try:
+            return self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Breach(f"still there after {seconds} s; stderr: {self.stderr()[-1000:]}") from None
+
+    def close(self, code=0):
+        """EOF, and out within two seconds with that exit code; every line was in order."""
+        self.reading.set()
+        self.close_stdin()
+        try:
+            got = self.wait()
+            if got != code:
+                raise Breach(f"exit code {got}; stderr: {self.stderr()[-1000:]}")
+            while self.read(5) is not None:
+                pass
+            self.check()
+        finally:
+            self.discard()
+
+    def discard(self):
+        """Ends the server by force if it is still there, and removes what it left."""
+        self.reading.set()
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGKILL)
+            self.proc.wait()
+        self.close_stdin()
+        self.proc.stdout.close() if not self.messages.empty() else None
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

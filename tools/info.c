@@ -1,0 +1,257 @@
+/* info.c: what sandbox_info says, from what the keeper found and what the runtimes printed. */
+#include "sandbox/base/log.h"
+#include "sandbox/base/mem.h"
+#include "tools/internal.h"
+
+#include <inttypes.h>
+
+/* --- versions --------------------------------------------------------------------------------- */
+
+/* The first line with something in it, escaped, or "" when there is none. */
+static void first_line(const struct sup_stream *s, char *dst, size_t size)
+{
+	struct sv rest, line = {"", 0};
+	bool more = true;
+	AUTO_BUF head;
+	AUTO_BUF tail;
+
+	buf_init(&head, SUP_HEAD_BYTES);
+	buf_init(&tail, SUP_TAIL_BYTES);
+	sup_stream_text(s, &head, &tail);
+	rest = buf_view(&head);
+	while (!line.n && sv_cut(&rest, '\n', &more, &line))
+		line = sv_trim(line);
+	log_esc(line, dst, size);
+}
+
+void info_version_of(const struct sup_answer *a, struct info_version *v)
+{
+	const struct sup_result *r = a->result;
+
+	*v = (struct info_version){0};
+	if (a->err) {
+		snprintf(v->text, sizeof(v->text), "version not known: %.*s", 130, a->err->cause);
+		return;
+	}
+	if (r->status == SUP_CANCELLED) {
+		snprintf(v->text, sizeof(v->text), "version not known: asking was cancelled");
+		return;
+	}
+	if (r->status == SUP_EXITED && r->has_exit_code && r->exit_code == 0) {
+		first_line(a->out, v->text, sizeof(v->text));
+		if (!v->text[0])
+			first_line(a->errs, v->text, sizeof(v->text));
+		v->known = v->text[0] != '\0';
+	}
+	if (v->known)
+		return;
+	v->failed = true;
+	snprintf(v->text, sizeof(v->text), "does not run in the sandbox: %s%s",
+		 sup_status_name(r->status), r->status == SUP_EXITED ? " without a version" : "");
+}
+
+/* --- what the rows of runtimes say ------------------------------------------------------------- */
+
+struct runtime_view {
+	const struct pol_runtime *row;
+	const char *path;	/* "" when not installed */
+	bool available;
+	const char *version;	/* NULL when not known */
+	char problem[640];	/* "" when there is none */
+};
+
+static void not_installed(const struct pol_runtime *row, char *dst, size_t size)
+{
+	size_t n = (size_t)snprintf(dst, size, "not installed: there is no");
+	const char *sep = " ";
+
+	for (const char *const *p = row->find; *p && n < size; p++, sep = " and no ")
+		n += (size_t)snprintf(dst + n, size - n, "%s%s", sep, *p);
+}
+
+static void view_runtime(const struct sup_info *info, const struct info_version *versions,
+			 unsigned i, struct runtime_view *v)
+{
+	*v = (struct runtime_view){.row = &pol_runtimes[i], .path = info->host.path[i]};
+	v->available = v->path[0] && !versions[i].failed;
+	if (!v->path[0])
+		not_installed(v->row, v->problem, sizeof(v->problem));
+	else if (versions[i].known)
+		v->version = versions[i].text;
+	else
+		snprintf(v->problem, sizeof(v->problem), "%s", versions[i].text);
+}
+
+/* --- limits, once for both forms --------------------------------------------------------------- */
+
+struct limit_row {
+	const char *key;
+	uint64_t value;
+};
+
+static size_t list_limits(const struct sup_info *info, struct limit_row rows[static 16])
+{
+	const struct pol_limits *l = &info->limits;
+	const struct limit_row all[] = {
+		{"timeout_ms", l->wall_ms},
+		{"max_timeout_ms", info->max_wall_ms},
+		{"memory_bytes", l->memory_bytes},
+		{"processes", l->processes},
+		{"cpu_millis", l->cpu_millis},
+		{"open_files", l->open_files},
+		{"workspace_bytes", l->workspace_bytes},
+		{"tmp_bytes", l->tmp_bytes},
+		{"output_bytes", l->output_bytes},
+		{"returned_output_bytes", SUP_HEAD_BYTES + SUP_TAIL_BYTES},
+		{"code_bytes", POL_MAX_CODE_BYTES},
+		{"input_bytes", POL_MAX_INPUT_BYTES},
+		{"stdin_bytes", POL_MAX_STDIN_BYTES},
+		{"concurrent_runs", info->max_runs},
+		{"queued_runs", info->max_queue},
+	};
+
+	_Static_assert(ARRAY_LEN(all) <= 16, "as the caller's array");
+	memcpy(rows, all, sizeof(all));
+	return ARRAY_LEN(all);
+}
+
+/* Cuts the next of "a; b" off *rest; false at the end. */
+static bool next_degraded(struct sv *rest, struct sv *ret)
+{
+	bool more = true;
+
+	do {
+		if (!rest->n || !sv_cut(rest, ';', &more, ret))
+			return false;
+		*ret = sv_trim(*ret);
+	} while (!ret->n);
+	return true;
+}
+
+/* --- the two forms ---------------------------------------------------------------------------- */
+
+static void json_runtime(struct jw *w, const struct runtime_view *v)
+{
+	jw_obj(w);
+	jw_kstr(w, "name", sv_of(v->row->name));
+	jw_kstr(w, "title", sv_of(v->row->title));
+	jw_key(w, "aliases");
+	jw_arr(w);
+	for (const char *const *a = v->row->aliases; *a; a++)
+		jw_str(w, sv_of(*a));
+	jw_arr_end(w);
+	jw_kbool(w, "available", v->available);
+	if (v->path[0])
+		jw_kstr(w, "path", sv_of(v->path));
+	if (v->version)
+		jw_kstr(w, "version", sv_of(v->version));
+	if (v->problem[0])
+		jw_kstr(w, "problem", sv_of(v->problem));
+	jw_obj_end(w);
+}
+
+static void json_isolation(struct jw *w, const struct sup_info *info)
+{
+	struct sv rest = sv_of(info->degraded), part;
+
+	jw_key(w, "isolation");
+	jw_obj(w);
+	jw_kstr(w, "cgroup", sv_of(info->cgroup));
+	jw_kint(w, "landlock_abi", info->landlock_abi);
+	jw_kstr(w, "bwrap_version", sv_of(info->bwrap_version));
+	jw_kbool(w, "separate_uid", info->root);
+	jw_key(w, "degraded");
+	jw_arr(w);
+	while (next_degraded(&rest, &part))
+		jw_str(w, part);
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+static void render_json(const struct sup_info *info, const struct info_version *versions,
+			struct buf *b)
+{
+	struct limit_row rows[16];
+	size_t n = list_limits(info, rows);
+	struct runtime_view v;
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_key(&w, "server");
+	jw_obj(&w);
+	jw_kstr(&w, "name", SV("fumehood"));
+	jw_kstr(&w, "version", SV(FUMEHOOD_VERSION));
+	jw_obj_end(&w);
+	jw_key(&w, "runtimes");
+	jw_arr(&w);
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		view_runtime(info, versions, i, &v);
+		json_runtime(&w, &v);
+	}
+	jw_arr_end(&w);
+	jw_key(&w, "limits");
+	jw_obj(&w);
+	for (size_t i = 0; i < n; i++)
+		jw_kint(&w, rows[i].key, (int64_t)rows[i].value);
+	jw_obj_end(&w);
+	jw_kstr(&w, "network", SV("denied"));
+	jw_kstr(&w, "persistence", SV("none"));
+	json_isolation(&w, info);
+	jw_obj_end(&w);
+}
+
+static void text_runtime(struct buf *b, const struct runtime_view *v)
+{
+	const char *sep = ", also called ";
+
+	buf_fmt(b, "- %s (%s): %s", v->row->name, v->row->title,
+		v->available ? "available" : "not available");
+	if (v->version)
+		buf_fmt(b, ", %s", v->version);
+	if (v->problem[0])
+		buf_fmt(b, ", %s", v->problem);
+	if (v->path[0])
+		buf_fmt(b, ", %s", v->path);
+	for (const char *const *a = v->row->aliases; *a; a++, sep = ", ")
+		buf_fmt(b, "%s%s", sep, *a);
+	buf_byte(b, '\n');
+}
+
+static void render_text(const struct sup_info *info, const struct info_version *versions,
+			struct buf *b)
+{
+	struct limit_row rows[16];
+	size_t n = list_limits(info, rows);
+	struct sv rest = sv_of(info->degraded), part;
+	struct runtime_view v;
+
+	buf_str(b, "fumehood " FUMEHOOD_VERSION "\nlanguages:\n");
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		view_runtime(info, versions, i, &v);
+		text_runtime(b, &v);
+	}
+	buf_str(b, "limits:\n");
+	for (size_t i = 0; i < n; i++)
+		buf_fmt(b, "- %s: %" PRIu64 "\n", rows[i].key, rows[i].value);
+	buf_str(b, "network: denied\n"
+		   "persistence: none, each call starts from an empty /workspace\n");
+	buf_fmt(b, "isolation: cgroup %s, Landlock ABI %" PRIu32 ", bubblewrap %s, %s\n",
+		info->cgroup, info->landlock_abi, info->bwrap_version,
+		info->root ? "a host user for each sandbox"
+			   : "all sandboxes under the server's own user");
+	if (!info->degraded[0])
+		buf_str(b, "degraded: nothing\n");
+	while (next_degraded(&rest, &part))
+		buf_fmt(b, "degraded: " SV_FMT "\n", SV_ARG(part));
+}
+
+int info_render(const struct sup_info *info, const struct info_version *versions,
+		struct buf *json, struct buf *text, struct err *e)
+{
+	render_json(info, versions, json);
+	render_text(info, versions, text);
+	return json->failed || text->failed
+		       ? err_set(e, ERR_LIMIT, "no memory for what sandbox_info has to say")
+		       : 0;
+}

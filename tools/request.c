@@ -1,0 +1,357 @@
+/* request.c: arguments of run_code and run_command -> a checked struct run_request.
+ *
+ * The arguments already match the tool's schema and, as the parser refuses them, hold no NUL bytes:
+ * js_str ends at the first one. What a schema cannot say is checked here, where
+ * the error can name the field; policy and guest check again what they depend on. */
+#include "sandbox/base/mem.h"
+#include "tools/internal.h"
+
+#include <sodium.h>
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+static int bad_path(struct err *e, const char *field, const char *what)
+{
+	err_set(e, ERR_INVALID, "%s %s", field, what);
+	return err_fix(e, "give a path relative to /workspace with plain parts, like data/in.csv");
+}
+
+static int check_path(struct sv path, const char *field, struct err *e)
+{
+	struct sv rest = path, part;
+	bool more = true;
+
+	if (!path.n)
+		return bad_path(e, field, "is empty");
+	if (path.p[0] == '/')
+		return bad_path(e, field, "starts with /");
+	if (path.p[path.n - 1] == '/')
+		return bad_path(e, field, "ends with /");
+	if (path.n > RUN_MAX_PATH_BYTES)
+		return bad_path(e, field, "is longer than 4000 bytes");
+	while (sv_cut(&rest, '/', &more, &part)) {
+		if (!part.n)
+			return bad_path(e, field, "has an empty part (//)");
+		if (sv_eq(part, SV(".")) || sv_eq(part, SV("..")))
+			return bad_path(e, field, "has a part that is . or ..");
+		if (part.n > RUN_MAX_PART_BYTES)
+			return bad_path(e, field, "has a part longer than 255 bytes");
+	}
+	return 0;
+}
+_Static_assert(RUN_MAX_PATH_BYTES == 4000 && RUN_MAX_PART_BYTES == 255, "as the errors say");
+
+/* path is dir itself or lies in it */
+static bool path_within(struct sv path, struct sv dir)
+{
+	return sv_starts(path, dir) && (path.n == dir.n || path.p[dir.n] == '/');
+}
+
+/* By bytes, '/' before all others: what lies in a folder follows it at once. */
+static int path_order(const void *va, const void *vb)
+{
+	const struct sv *a = va, *b = vb;
+	size_t i = 0;
+
+	while (i < a->n && i < b->n && a->p[i] == b->p[i])
+		i++;
+	if (i == a->n || i == b->n)
+		return (a->n > b->n) - (a->n < b->n);
+	if (a->p[i] == '/' || b->p[i] == '/')
+		return a->p[i] == '/' ? -1 : 1;
+	return (unsigned char)a->p[i] < (unsigned char)b->p[i] ? -1 : 1;
+}
+
+static int quoted_len(struct sv s)
+{
+	return s.n < 80 ? (int)s.n : 80;
+}
+
+static int refuse_clashes(const struct cJSON *files, struct err *e)
+{
+	struct sv *paths;
+	size_t n = 0, i = 0;
+	const struct cJSON *f;
+	int bad = 0;
+
+	for (f = js_first(files); f; f = js_next(f))
+		n++;
+	if (n < 2)
+		return 0;
+	paths = mem_alloc(n * sizeof(*paths));
+	if (!paths)
+		return err_set(e, ERR_LIMIT, "no memory for the list of files");
+	for (f = js_first(files); f; f = js_next(f))
+		paths[i++] = js_str(js_get(f, "path"));
+	qsort(paths, n, sizeof(*paths), path_order);
+	for (i = 1; i < n && !bad; i++) {
+		struct sv a = paths[i - 1], b = paths[i];
+
+		if (!path_within(b, a))
+			continue;
+		if (a.n == b.n)
+			err_set(e, ERR_INVALID, "files: path \"%.*s\" is given twice",
+				quoted_len(a), a.p);
+		else
+			err_set(e, ERR_INVALID,
+				"files: path \"%.*s\" is a file and the folder of another",
+				quoted_len(a), a.p);
+		bad = err_fix(e, "give each file a path of its own");
+	}
+	mem_free(paths);
+	return bad;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+/* Name of the file that will hold the code; "" when the language is unknown (policy says so). */
+static struct sv own_file(struct sv language)
+{
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *r = &pol_runtimes[i];
+
+		if (sv_eq(language, sv_of(r->name)))
+			return sv_of(r->file);
+		for (const char *const *a = r->aliases; *a; a++)
+			if (sv_eq(language, sv_of(*a)))
+				return sv_of(r->file);
+	}
+	return SV("");
+}
+
+static int add_base64(struct buf *input, struct sv path, struct sv text, unsigned index,
+		      struct err *e)
+{
+	AUTO_BUF bytes;
+	size_t max = text.n / 4 * 3 + 3, n = 0;
+	const char *end = NULL;
+	char *at;
+
+	buf_init(&bytes, max);
+	at = buf_reserve(&bytes, max);
+	if (!at)
+		return err_set(e, ERR_LIMIT, "no memory to decode files[%u].content", index);
+	if (sodium_base642bin((unsigned char *)at, max, text.p, text.n, NULL, &n, &end,
+			      sodium_base64_VARIANT_ORIGINAL) ||
+	    end != text.p + text.n) {
+		err_set(e, ERR_INVALID, "files[%u].content is not base64 (wrong at byte %zu)", index,
+			end ? (size_t)(end - text.p) : 0);
+		return err_fix(e, "use the standard alphabet (A-Z a-z 0-9 + /) with = padding and "
+				  "no line breaks, or encoding \"text\"");
+	}
+	buf_commit(&bytes, n);
+	return sup_input_file(input, path, buf_view(&bytes), e);
+}
+
+static int add_file(struct run_request *r, const struct cJSON *f, unsigned index, struct sv own,
+		    struct err *e)
+{
+	struct sv path = js_str(js_get(f, "path")), content = js_str(js_get(f, "content"));
+	struct sv encoding = js_str(js_get(f, "encoding"));
+	char field[32];
+
+	snprintf(field, sizeof(field), "files[%u].path", index);
+	if (check_path(path, field, e))
+		return -1;
+	if (own.n && path_within(path, own)) {
+		err_set(e, ERR_INVALID, "%s is " SV_FMT ", which is where the code itself goes", field,
+			SV_ARG(own));
+		return err_fix(e, "give the program in code or command, and name this file otherwise");
+	}
+	if (sv_eq(encoding, SV("base64")))
+		return add_base64(&r->input, path, content, index, e);
+	if (encoding.n && !sv_eq(encoding, SV("text"))) {
+		err_set(e, ERR_INVALID, "files[%u].encoding is neither text nor base64", index);
+		return -1;
+	}
+	return sup_input_file(&r->input, path, content, e);
+}
+
+static int add_files(struct run_request *r, const struct cJSON *files, struct sv own,
+		     struct err *e)
+{
+	unsigned i = 0;
+
+	for (const struct cJSON *f = js_first(files); f; f = js_next(f))
+		if (add_file(r, f, i++, own, e))
+			return -1;
+	return refuse_clashes(files, e);
+}
+
+/* --- arguments and environment ---------------------------------------------------------------- */
+
+/* execve refuses with E2BIG what is too much; the caller would learn that late and vaguely. */
+static int count_exec(struct run_request *r, size_t n, const char *field, struct err *e)
+{
+	if (n > RUN_MAX_STRING_BYTES) {
+		err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %d are accepted", field, n,
+			RUN_MAX_STRING_BYTES);
+		return err_fix(e, "pass long data in stdin or files");
+	}
+	r->exec_bytes += n + 1 + sizeof(char *);
+	if (r->exec_bytes > RUN_MAX_EXEC_BYTES) {
+		err_set(e, ERR_LIMIT, "arguments and environment are more than %zu bytes together",
+			RUN_MAX_EXEC_BYTES);
+		return err_fix(e, "pass long data in stdin or files");
+	}
+	return 0;
+}
+
+static int add_args(struct run_request *r, const struct cJSON *list, const char *name,
+		    struct err *e)
+{
+	char field[32];
+	unsigned i = 0;
+
+	for (const struct cJSON *v = js_first(list); v; v = js_next(v), i++) {
+		struct sv value = js_str(v);
+
+		snprintf(field, sizeof(field), "%s[%u]", name, i);
+		if (count_exec(r, value.n, field, e) || sup_input_arg(&r->input, value, e))
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_env_name(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+
+		if (!letter && (i == 0 || c < '0' || c > '9'))
+			return false;
+	}
+	return s.n > 0;
+}
+
+static int add_env(struct run_request *r, const struct cJSON *env, struct err *e)
+{
+	char field[96];
+
+	for (const struct cJSON *v = js_first(env); v; v = js_next(v)) {
+		struct sv name = js_name(v), value = js_str(v);
+
+		snprintf(field, sizeof(field), "env.%.*s", quoted_len(name), name.p);
+		if (!is_env_name(name)) {
+			err_set(e, ERR_INVALID, "%s is not a name for a variable", field);
+			return err_fix(e, "use letters, digits and _, not starting with a digit");
+		}
+		if (count_exec(r, name.n + 1 + value.n, field, e) ||
+		    sup_input_env(&r->input, name, value, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static int check_size(const char *what, struct sv s, uint64_t max, const char *fix, struct err *e)
+{
+	if (s.n <= max)
+		return 0;
+	err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %llu (%llu MiB) are accepted", what, s.n,
+		(unsigned long long)max, (unsigned long long)(max >> 20));
+	return err_fix(e, "%s", fix);
+}
+
+static int set_common(struct run_request *r, const struct cJSON *args, struct sv own,
+		      struct err *e)
+{
+	const struct cJSON *timeout = js_get(args, "timeout_ms");
+
+	r->stdin_text = js_str(js_get(args, "stdin"));
+	if (check_size("stdin", r->stdin_text, POL_MAX_STDIN_BYTES, "send less", e))
+		return -1;
+	r->has_timeout = timeout != NULL;
+	if (timeout && js_int(timeout, &r->timeout_ms)) {
+		err_set(e, ERR_INVALID, "timeout_ms is not a whole number of milliseconds");
+		return err_fix(e, "leave it out for the default of 10000, or give one like 30000");
+	}
+	if (add_env(r, js_get(args, "env"), e))
+		return -1;
+	return add_files(r, js_get(args, "files"), own, e);
+}
+
+/* Policy knows the languages; this is for names too long to ask it about. */
+static int check_language(struct sv language, struct err *e)
+{
+	char names[200] = "";
+	size_t n = 0;
+
+	if (language.n <= RUN_MAX_LANGUAGE_BYTES)
+		return 0;
+	for (unsigned i = 0; i < pol_runtimes_count && n < sizeof(names); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "",
+				      pol_runtimes[i].name);
+	err_set(e, ERR_NOT_FOUND, "language is no language but %zu bytes of text", language.n);
+	return err_fix(e, "use one of: %s", names);
+}
+
+int run_request_code(const struct cJSON *args, struct run_request *r, struct err *e)
+{
+	*r = (struct run_request){.tool = POL_RUN_CODE};
+	buf_init(&r->input, POL_MAX_INPUT_BYTES);
+	r->language = js_str(js_get(args, "language"));
+	r->code = js_str(js_get(args, "code"));
+	if (check_language(r->language, e) ||
+	    check_size("code", r->code, POL_MAX_CODE_BYTES,
+		       "send a shorter program and its data in files", e) ||
+	    add_args(r, js_get(args, "args"), "args", e))
+		return -1;
+	return set_common(r, args, own_file(r->language), e);
+}
+
+static int set_cwd(struct run_request *r, struct sv cwd, struct err *e)
+{
+	if (!cwd.n || sv_eq(cwd, SV(".")))
+		return 0;
+	return check_path(cwd, "cwd", e) ? -1 : sup_input_cwd(&r->input, cwd, e);
+}
+
+/* The request with command; policy gives it to bash. */
+static int set_command(struct run_request *r, struct sv command, struct err *e)
+{
+	r->code = command;
+	if (!sv_trim(command).n) {
+		err_set(e, ERR_INVALID, "command is empty");
+		return err_fix(e, "give a line for bash, like \"ls -l\"");
+	}
+	return check_size("command", command, POL_MAX_CODE_BYTES,
+			  "send a shorter script and its data in files", e);
+}
+
+static int set_argv(struct run_request *r, const struct cJSON *argv, struct err *e)
+{
+	r->has_argv = true;
+	if (!js_str(js_first(argv)).n) {
+		err_set(e, ERR_INVALID, "argv[0] is missing or empty");
+		return err_fix(e, "argv[0] is the program, like \"ls\"");
+	}
+	return add_args(r, argv, "argv", e);
+}
+
+int run_request_command(const struct cJSON *args, struct run_request *r, struct err *e)
+{
+	const struct cJSON *command = js_get(args, "command"), *argv = js_get(args, "argv");
+
+	*r = (struct run_request){.tool = POL_RUN_COMMAND};
+	buf_init(&r->input, POL_MAX_INPUT_BYTES);
+	if (!command == !argv) {
+		err_set(e, ERR_INVALID, "%s", command ? "both command and argv are given"
+						      : "neither command nor argv is given");
+		return err_fix(e, "give command (a line for bash) or argv (a program and its "
+				  "arguments), exactly one of the two");
+	}
+	if (command ? set_command(r, js_str(command), e) : set_argv(r, argv, e))
+		return -1;
+	if (set_cwd(r, js_str(js_get(args, "cwd")), e))
+		return -1;
+	return set_common(r, args, command ? own_file(SV("bash")) : SV(""), e);
+}
+
+void run_request_finish(struct run_request *r)
+{
+	if (r)
+		buf_finish(&r->input);
+}

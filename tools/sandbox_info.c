@@ -1,0 +1,138 @@
+/* sandbox_info.c: the tool sandbox_info: what is really here.
+ *
+ * Theory of operation. A version is what the runtime prints in the sandbox, so the first call runs
+ * each installed runtime once, all at the same time. Calls that come meanwhile wait for the same
+ * answers. What is known is kept for the process' life; what is not is asked again by the next
+ * round. Before the keeper has said what it found, every runtime is asked: its refusals say as
+ * much, and by the last answer its report is there. */
+#include "sandbox/base/mem.h"
+#include "tools/internal.h"
+
+#define VERSION_TIMEOUT_MS 10000
+#define INFO_MAX_BYTES ((size_t)256 << 10)
+
+struct waiter {
+	struct tool_call *call;
+	struct waiter *next;
+	bool cancelled;
+};
+
+static struct info_round {
+	struct info_version versions[POL_MAX_RUNTIMES];
+	struct sup_run *runs[POL_MAX_RUNTIMES];	/* the client's, NULL when not running */
+	unsigned pending;
+	bool starting;		/* do not end the round while it is being started */
+	struct waiter *waiters;	/* owned */
+} round_now;
+
+static void answer(struct waiter *w, struct sv json, struct sv text, const struct err *e)
+{
+	struct tool_call *call = w->call;
+
+	call->state = NULL;
+	mem_free(w);
+	if (e)
+		tool_call_error(call, e);
+	else
+		tool_call_result(call, json, text);
+}
+
+static int render(const struct tool_call *call, struct buf *json, struct buf *text, struct err *e)
+{
+	const struct sup_info *info = sup_client_info(call->env.client);
+
+	if (!info)
+		return err_set(e, ERR_BUSY, "the server has not finished starting");
+	return info_render(info, round_now.versions, json, text, e);
+}
+
+static void end_round(void)
+{
+	struct waiter *w = round_now.waiters, *next;
+	AUTO_BUF json;
+	AUTO_BUF text;
+	struct err e = {0};
+	int bad;
+
+	if (round_now.pending || round_now.starting || !w)
+		return;
+	round_now.waiters = NULL;	/* an answer may bring the next call at once */
+	buf_init(&json, INFO_MAX_BYTES);
+	buf_init(&text, INFO_MAX_BYTES);
+	bad = render(w->call, &json, &text, &e);
+	for (; w; w = next) {
+		next = w->next;
+		answer(w, buf_view(&json), buf_view(&text), bad ? &e : NULL);
+	}
+}
+
+static void on_version_done(void *arg, const struct sup_answer *a)
+{
+	struct info_version *v = arg;
+
+	info_version_of(a, v);
+	round_now.runs[v - round_now.versions] = NULL;
+	must(round_now.pending > 0);
+	round_now.pending--;
+	end_round();
+}
+
+static void ask_version(const struct tool_env *env, unsigned i)
+{
+	struct info_version *v = &round_now.versions[i];
+	struct err e = {0};
+	struct sup_run_opts o = {
+		.tool = POL_RUNTIME_VERSION,
+		.credential = env->credential,
+		.language = sv_of(pol_runtimes[i].name),
+		.has_timeout = true,
+		.timeout_ms = VERSION_TIMEOUT_MS,
+		.code_fd = -1,
+		.input_fd = -1,
+		.stdin_fd = -1,
+		.on_done = on_version_done,
+		.arg = v,
+	};
+
+	*v = (struct info_version){0};
+	round_now.runs[i] = sup_client_run(env->client, &o, &e);
+	if (round_now.runs[i])
+		round_now.pending++;
+	else
+		info_version_of(&(struct sup_answer){.err = &e}, v);
+}
+
+int sandbox_info_start(struct tool_call *call, struct err *e)
+{
+	const struct sup_info *info = sup_client_info(call->env.client);
+	struct waiter *w = mem_zalloc(sizeof(*w));
+	bool first = !round_now.waiters;
+
+	if (!w)
+		return err_set(e, ERR_LIMIT, "no memory for another call");
+	*w = (struct waiter){.call = call, .next = round_now.waiters};
+	round_now.waiters = w;
+	call->state = w;
+	round_now.starting = true;
+	for (unsigned i = 0; first && i < pol_runtimes_count; i++)
+		if (!round_now.versions[i].known && (!info || info->host.path[i][0]))
+			ask_version(&call->env, i);
+	round_now.starting = false;
+	end_round();
+	return 0;
+}
+
+/* The answer comes either way; with nobody left who wants it, it comes sooner. */
+void sandbox_info_cancel(struct tool_call *call)
+{
+	struct waiter *w = call->state;
+
+	if (w)
+		w->cancelled = true;
+	for (w = round_now.waiters; w; w = w->next)
+		if (!w->cancelled)
+			return;
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		if (round_now.runs[i])
+			sup_client_cancel(round_now.runs[i]);
+}
