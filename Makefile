@@ -14,6 +14,8 @@ FUZZ_SECONDS ?= 60
 MUST_RUN ?=
 JOBS    := $(shell getconf _NPROCESSORS_ONLN)
 MAKEFLAGS += --no-builtin-rules
+# one word and a name per command; VERBOSE=1 shows the commands
+Q       := $(if $(VERBOSE),,@)
 
 PKGS    := libcjson libseccomp sqlite3 libsodium
 # what `make deps` had to build comes before the system's
@@ -74,35 +76,47 @@ endif
 all: $(BIN)
 
 $(BIN): $(OBJ)
-	$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $(OBJ) $(PKG_LIBS)
+	@echo "  link   $@"
+	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $(OBJ) $(PKG_LIBS)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) -c -o $@ $<
+	@echo "  cc     $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) -c -o $@ $<
 
 # schemas/*.json are the truth; schemas/gen.c turns them into C
 build/gen/gen: schemas/gen.c sandbox/base/banned.h
 	@mkdir -p $(@D)
-	$(CC) -std=c17 -D_GNU_SOURCE -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ $< $(PKG_LIBS)
+	@echo "  cc     $<"
+	$(Q)$(GUEST_CC) -std=c17 -D_GNU_SOURCE -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ $< $(PKG_LIBS)
 build/gen/schemas.c build/gen/runtimes.c: build/gen/%.c: build/gen/gen $(SCHEMAS)
-	build/gen/gen $* $(SCHEMAS) > $@.tmp && mv $@.tmp $@
+	@echo "  gen    $@"
+	$(Q)build/gen/gen $* $(SCHEMAS) > $@.tmp && mv $@.tmp $@
 $(B)/gen/%.o: build/gen/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS) -c -o $@ $<
 
 build/guest: $(GUESTSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
 	@mkdir -p $(@D)
-	$(GUEST_CC) $(filter-out -MMD -MP,$(GUESTFL)) -o $@.dbg $(GUESTSRC)
-	strip -o $@ $@.dbg
+	@echo "  cc     $@"
+	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(GUESTFL)) -o $@.dbg $(GUESTSRC)
+	$(Q)strip -o $@ $@.dbg
 $(B)/guest_blob.o: build/guest
 	@mkdir -p $(@D)
-	printf '.section .rodata\n.globl guest_blob, guest_blob_end\n.balign 16\nguest_blob:\n.incbin "build/guest"\nguest_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
+	$(Q)printf '.section .rodata\n.globl guest_blob, guest_blob_end\n.balign 16\nguest_blob:\n.incbin "build/guest"\nguest_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
 
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIBOBJ)
-	$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+# all but main, for tests and fuzzers
+$(B)/fumehood.a: $(LIBOBJ)
+	@rm -f $@
+	@echo "  ar     $@"
+	@ar rcs $@ $(LIBOBJ)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/fumehood.a
+	@echo "  link   $@"
+	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBOBJ)
-	$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/fumehood.a
+	@echo "  link   $@"
+	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 # --- set-up -------------------------------------------------------------------------------------
 
@@ -139,7 +153,7 @@ check: deps	## unit, flow and escape tests; under 5 minutes
 	@$(MAKE) --no-print-directory unit flow escape
 units: $(UNIT)
 unit: $(UNIT)	## unit tests, and that the checks of lint can fail
-	$(RUN) prove $(UNIT) tests/lib/t_house.sh
+	@$(RUN) prove -j$(JOBS) --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
 flow: $(BIN)	## the real binary over stdio and the command line
 	$(PYTEST) tests/flow
 escape: $(BIN)	## every promise of the sandbox, attacked from inside

@@ -25,7 +25,7 @@ struct once {
 
 static void write_shown(int fd, struct sv s)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, s.n * 4);
 	for (size_t i = 0; i < s.n; i++) {
@@ -67,7 +67,7 @@ static void tell_person(const struct once *r, const struct sup_result *s)
 
 static void put_stream(struct jw *w, const char *key, const struct sup_stream *s)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = {0};
 
 	buf_init(&text, 2 * (SUP_HEAD_BYTES + SUP_TAIL_BYTES));
 	sup_stream_text(s, &text, &text);
@@ -77,7 +77,7 @@ static void put_stream(struct jw *w, const char *key, const struct sup_stream *s
 static void tell_machine(const struct once *r, const struct sup_answer *a)
 {
 	const struct sup_result *s = a->result;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct jw w;
 
 	buf_init(&b, 1 << 20);
@@ -173,7 +173,7 @@ static void on_signal(struct loop_io *io, uint32_t events)
 /* The whole of a descriptor as a sealed memfd. */
 static int slurp(int fd, uint64_t max_bytes, const char *name, struct err *e)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, max_bytes);
 	if (fd_read_all(fd, &b, e))
@@ -183,7 +183,7 @@ static int slurp(int fd, uint64_t max_bytes, const char *name, struct err *e)
 
 static int read_all(struct once *r, const struct front_fds *fds, struct err *e)
 {
-	AUTO_BUF args;
+	AUTO_BUF args = {0};
 
 	r->code_fd = slurp(fds->file, POL_MAX_CODE_BYTES, "code", e);
 	/* the person's keyboard is not the program's: only a pipe or file is read */

@@ -54,7 +54,7 @@ struct doctor {
 static void look_for_cures(struct doctor *d)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(cures); i++) {
-		AUTO_BUF b;
+		AUTO_BUF b = {0};
 
 		buf_init(&b, 64);
 		d->cure_needed[i] = !fd_read_file(cures[i].path, &b, NULL) &&
@@ -208,7 +208,7 @@ static void write_json(const struct doctor *d, const struct sup_info *info, stru
 static int report(const struct doctor *d)
 {
 	const struct sup_info *info = d->client ? sup_client_info(d->client) : NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 65536);
 	if (d->o->json)

@@ -9,7 +9,8 @@
  *
  * The front's end ends the keeper (EOF), whose end ends the ledger. Whichever dies first, the others
  * follow; this process waits for all of them, kills what is left after END_MS, and removes the
- * cgroups, also of a keeper that was killed. If this process is killed, front and keeper get
+ * cgroups, also of a keeper that was killed. It is the subreaper of all: a child that bwrap left behind
+ * when it died early comes here and is killed. If this process is killed, front and keeper get
  * SIGTERM from the kernel and end in order. */
 #include "mcp/front.h"
 #include "mcp/transport/transport.h"
@@ -22,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -262,6 +264,32 @@ static void wait_family(struct family *f, const sigset_t *set)
 	}
 }
 
+/* Kills and reaps every child there is, adopted ones included, until there is none. */
+static void end_orphans(void)
+{
+	char path[64];
+	const struct timespec pause = {0, 1000000};
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	for (int i = 0; i < 1000; i++) {
+		AUTO_BUF b = {0};
+		struct sv rest, part;
+		bool more = true;
+		uint64_t pid;
+
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		buf_init(&b, 65536);
+		if (fd_read_file(path, &b, NULL) || !b.n)
+			return;
+		rest = buf_view(&b);
+		while (sv_cut(&rest, ' ', &more, &part))
+			if (!sv_to_u64(part, &pid) && pid > 1)
+				kill((pid_t)pid, SIGKILL);
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* io: the front's descriptors 4, 5, 6; taken over. */
 static int run_family(const char *front, const struct options *o, int io[3])
 {
@@ -276,6 +304,7 @@ static int run_family(const char *front, const struct options *o, int io[3])
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	launch_cgroups_prepare();
 	bad = start_family(&f, front, o, io, &e);
 	for (int i = 0; i < 3; i++)
@@ -285,6 +314,7 @@ static int run_family(const char *front, const struct options *o, int io[3])
 		signal_family(&f, SIGKILL, false);
 	}
 	wait_family(&f, &set);
+	end_orphans();
 	launch_cgroups_sweep(getpid(), true);
 	return bad ? 1 : f.front_code ? f.front_code : f.keeper_failed;
 }

@@ -141,7 +141,7 @@ static int take_args(struct options *o, int argc, char **argv, struct err *e)
 /* The tree lives as long as the process: the options borrow from it. */
 static int take_file(struct options *o, const char *path, struct err *e)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct cJSON *tree;
 
 	buf_init(&b, 1 << 20);

@@ -12,8 +12,8 @@ static void first_line(const struct sup_stream *s, char *dst, size_t size)
 {
 	struct sv rest, line = {"", 0};
 	bool more = true;
-	AUTO_BUF head;
-	AUTO_BUF tail;
+	AUTO_BUF head = {0};
+	AUTO_BUF tail = {0};
 
 	buf_init(&head, SUP_HEAD_BYTES);
 	buf_init(&tail, SUP_TAIL_BYTES);

@@ -122,7 +122,7 @@ static struct sv own_file(struct sv language)
 static int add_base64(struct buf *input, struct sv path, struct sv text, unsigned index,
 		      struct err *e)
 {
-	AUTO_BUF bytes;
+	AUTO_BUF bytes = {0};
 	size_t max = text.n / 4 * 3 + 3, n = 0;
 	const char *end = NULL;
 	char *at;

@@ -51,7 +51,7 @@ static size_t cut_at_start(struct sv s)
 
 static int show(struct shown *v, const char *name, const struct sup_stream *s)
 {
-	AUTO_BUF tail;
+	AUTO_BUF tail = {0};
 
 	*v = (struct shown){.name = name, .total = s->total};
 	buf_init(&v->text, SUP_HEAD_BYTES + SUP_TAIL_BYTES + 64);
@@ -295,7 +295,7 @@ static void render_text(const struct sup_result *r, const struct shown *out,
 int run_render(const struct sup_answer *a, struct buf *json, struct buf *text, struct err *e)
 {
 	struct shown out, errs;
-	AUTO_BUF note;
+	AUTO_BUF note = {0};
 	int bad;
 
 	buf_init(&note, 512);

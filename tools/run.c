@@ -76,8 +76,8 @@ void run_on_done(void *run, const struct sup_answer *a)
 {
 	struct run *r = run;
 	struct tool_call *call = r->call;
-	AUTO_BUF json;
-	AUTO_BUF text;
+	AUTO_BUF json = {0};
+	AUTO_BUF text = {0};
 	struct err e = {0};
 
 	buf_init(&json, RUN_MAX_ANSWER_BYTES);

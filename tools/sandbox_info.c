@@ -49,8 +49,8 @@ static int render(const struct tool_call *call, struct buf *json, struct buf *te
 static void end_round(void)
 {
 	struct waiter *w = round_now.waiters, *next;
-	AUTO_BUF json;
-	AUTO_BUF text;
+	AUTO_BUF json = {0};
+	AUTO_BUF text = {0};
 	struct err e = {0};
 	int bad;
 

@@ -6,7 +6,6 @@
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 
 /* --- the tree ---------------------------------------------------------------------------------- */
@@ -21,61 +20,11 @@ static void use_our_heap(void)
 	done = true;
 }
 
-static bool in_number(char c)
-{
-	return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' ||
-	       c == 'E';
-}
-
-/* The number at p, `bytes` long, as the nearest double in at most 24 bytes, then blanks. */
-static void shorten_number(char *p, size_t bytes)
-{
-	char brief[32];
-	double d = strtod(p, NULL);
-	size_t n;
-
-	if (isinf(d))
-		snprintf(brief, sizeof(brief), "%s1e999", d < 0 ? "-" : "");
-	else
-		snprintf(brief, sizeof(brief), "%.17g", d);
-	n = strlen(brief);
-	memset(p, ' ', bytes);
-	memcpy(p, brief, n);
-}
-
-/* A copy that cJSON can read: the same tree with every number in few enough bytes. Owned by the
- * caller; NULL without memory. Only for text that passed the scan. */
-static char *shorten_numbers(struct sv bytes)
-{
-	char *copy = mem_alloc(bytes.n + 1);
-	bool in_string = false;
-
-	if (!copy)
-		return NULL;
-	memcpy(copy, bytes.p, bytes.n);
-	copy[bytes.n] = '\0';
-	for (size_t i = 0, n; i < bytes.n; i += n) {
-		n = 1;
-		if (in_string && copy[i] == '\\') {
-			n = 2;
-		} else if (copy[i] == '"') {
-			in_string = !in_string;
-		} else if (!in_string &&
-			   (copy[i] == '-' || (copy[i] >= '0' && copy[i] <= '9'))) {
-			while (i + n < bytes.n && in_number(copy[i + n]))
-				n++;
-			if (n > RPC_CJSON_NUMBER_BYTES)
-				shorten_number(copy + i, n);
-		}
-	}
-	return copy;
-}
-
 /* NULL without memory: whatever passed the scan is JSON to cJSON too. */
 static struct cJSON *build_tree(struct sv bytes, bool long_number, struct err *e)
 {
 	struct cJSON *root = NULL;
-	char *copy = long_number ? shorten_numbers(bytes) : NULL;
+	char *copy = long_number ? rpc_shorten_numbers(bytes) : NULL;
 
 	use_our_heap();
 	if (copy || !long_number)

@@ -17,7 +17,7 @@ enum rpc_verdict {
 	RPC_SCAN_NO_MEMORY,
 };
 
-/* cJSON 1.7.15 copies a number into 64 bytes and fails on longer ones. */
+/* Every cJSON takes numbers of so many bytes; see numbers.c. */
 #define RPC_CJSON_NUMBER_BYTES 60
 
 struct rpc_scan_result {
@@ -51,6 +51,12 @@ bool rpc_names_close(struct rpc_names *names, struct sv all, size_t mark,
 		     struct rpc_name *ret_duplicate);
 /* Whether raw (the text between the quotes) spells name. */
 bool rpc_name_is(struct sv raw, const char *name);
+
+/* --- numbers.c --------------------------------------------------------------------------------- */
+/* A copy of text that passed the scan, of the same length and tree, in which every number over
+ * RPC_CJSON_NUMBER_BYTES stands as the nearest double (1e999 past the largest) and blanks. Owned by
+ * the caller; NUL behind it; NULL without memory. */
+char *rpc_shorten_numbers(struct sv bytes);
 
 /* --- raw.c: raw text --------------------------------------------------------------------------- */
 /* The raw text of node in the text its tree came from; empty when it is not from there. */

@@ -29,7 +29,8 @@ char *buf_reserve(struct buf *b, size_t n)
 	size_t cap;
 	char *p;
 
-	if (b->failed || n > b->max - b->n) {
+	/* the second test: a ceiling of SIZE_MAX leaves no room to count the NUL */
+	if (b->failed || n > b->max - b->n || n >= SIZE_MAX - b->n) {
 		b->failed = true;
 		return NULL;
 	}

@@ -36,6 +36,7 @@ void buf_consume(struct buf *b, size_t n);	/* drops n bytes from the front */
 struct sv buf_view(const struct buf *b);	/* valid until the next change */
 const char *buf_cstr(const struct buf *b);	/* "" when empty; valid until the next change */
 
+/* Always with an initialiser, `AUTO_BUF b = {0};`: an early return finishes it too. */
 #define AUTO_BUF __attribute__((cleanup(buf_finish))) struct buf
 
 #endif

@@ -85,7 +85,9 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
 	struct loop_timer **at = &l->timers, *prev = NULL;
 
 	loop_timer_stop(l, t);
-	t->due_us = loop_now_us() + delay_ms * 1000;
+	if (__builtin_mul_overflow(delay_ms, (uint64_t)1000, &t->due_us) ||
+	    __builtin_add_overflow(t->due_us, loop_now_us(), &t->due_us))
+		t->due_us = UINT64_MAX;
 	while (*at && (*at)->due_us <= t->due_us) {
 		prev = *at;
 		at = &(*at)->next;

@@ -151,11 +151,20 @@ static void serve(uint64_t id, struct guest_run *r)
 	send_or_die(&m);
 }
 
+/* Nothing may follow the request: whatever is there to read is the end. */
+static bool keeper_has_gone(void)
+{
+	struct pollfd p = {GUEST_CTL_FD, POLLIN, 0};
+
+	return poll(&p, 1, 0) != 0;
+}
+
 static void set_up(void)
 {
 	sigset_t all;
 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_NAME, "guest", 0, 0, 0);
 	close(GUEST_SELF_FD);
 	fd_set_cloexec(GUEST_CTL_FD, true);
 	sigfillset(&all);
@@ -178,6 +187,7 @@ int main(void)
 		return 0;
 	if (m.type != GUEST_RUN || guest_get_run(&m, &r))
 		return 1;
-	serve(m.id, &r);
+	if (!keeper_has_gone())
+		serve(m.id, &r);
 	return 0;
 }

@@ -119,6 +119,7 @@ static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
 	signal(SIGCHLD, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_NAME, "room", 0, 0, 0);
 	setsid();
 	set_up(r, &f);
 	if (write(ready_fd, &f, sizeof(f)) != sizeof(f) || f.stage[0])

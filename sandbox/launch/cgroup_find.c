@@ -26,7 +26,7 @@
 static int start_time(pid_t pid, uint64_t *ret)
 {
 	char path[64];
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct sv rest, part;
 	ptrdiff_t at;
 	bool more = true;
@@ -92,7 +92,7 @@ static bool has_word(struct sv list, char sep, const char *word)
 /* The path of this process' cgroup in the hierarchy of `controller` ("" for v2). */
 static int own_path(const char *controller, char *dst, size_t size)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct sv rest, line, hierarchy, list;
 	bool more = true;
 
@@ -114,7 +114,7 @@ static int own_path(const char *controller, char *dst, size_t size)
 /* Where the hierarchy of `controller` ("" for v2) is mounted: fields 5 and the last of mountinfo. */
 static int mount_point(const char *controller, char *dst, size_t size)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct sv rest, line;
 	bool more = true;
 

@@ -221,7 +221,7 @@ static void find_top_dirs(struct launch_host *h)
 /* In a container few uids may exist; then a lower range is taken. */
 static uint32_t usable_uid_base(uint32_t want)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct sv rest, line;
 	bool more = true;
 

@@ -28,7 +28,7 @@
 #define APPLICATION_ID 1179143236 /* "FHLD" */
 #define BUSY_MS 4000
 #define OPENING_MS 10000
-#define CHECKPOINT_PAGES 1000
+#define CHECKPOINT_PAGES 2000
 
 #define ENDED "('outcome','unknown')"
 #define BODY(row, key) "CASE WHEN json_valid(" row ".body) THEN json_extract(" row ".body,'$." key "') END"
@@ -39,6 +39,8 @@ static const char *const sql[] = {
 		" (SELECT user_version FROM pragma_user_version),"
 		" (SELECT count(*) FROM sqlite_schema)",
 	[LED_SQL_PRAGMAS] =
+		/* a commit puts four or five whole pages into the log, whatever it changes */
+		"PRAGMA page_size=2048;"
 		"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
 		"PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA secure_delete=ON;"
 		"PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=8388608;"

@@ -232,10 +232,15 @@ static void do_deadline(struct run *r)
 /* Begins the end: from here only the ladder and what is left of the guest's words count. */
 static void do_end(struct run *r)
 {
+	int step;
+
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
 	r->state = RUN_ENDING;
-	launch_sandbox_kill(&r->sandbox, r->evidence.has_status ? 0 : 1);
+	/* bwrap must not die before its child does: early on the child waits for it without a death
+	 * signal of its own. Until the guest is up it is only told; it then ends by itself. */
+	step = r->evidence.has_status || r->sandbox.guest_pidfd < 0 ? 0 : 1;
+	launch_sandbox_kill(&r->sandbox, step);
 	loop_timer_set(&r->k->loop, &r->timer, LADDER_MS);
 }
 

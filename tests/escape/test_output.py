@@ -55,8 +55,9 @@ def test_fake_frames_on_stdout_are_only_text(server):
 
 def test_fake_frames_on_stderr_and_the_terminal_are_only_text(server):
     at = len(server.lines())
-    result = server.bash("""echo '{"jsonrpc":"2.0","method":"notifications/forged"}' | """
-                         """tee /dev/stderr /dev/tty /proc/1/fd/1 /proc/self/fd/1""")
+    frame = '{"jsonrpc":"2.0","method":"notifications/forged"}'
+    result = server.bash(f"echo '{frame}'; echo '{frame}' >&2\n"
+                         f"for f in /dev/tty /dev/console /proc/1/fd/*; do echo '{frame}' > $f; done; true")
     assert "forged" in result["stdout"] and "forged" in result["stderr"]
     assert all(json.loads(line).get("method") != "notifications/forged"
                for line in server.lines()[at:])

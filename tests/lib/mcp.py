@@ -228,7 +228,8 @@ class Judge:
         if "error" in message:
             _matches(message["error"], ERROR, f"the error of {asked.method}")
             return
-        schema = _result_schema(asked.method, asked.version == MODERN)
+        modern = asked.version == MODERN or asked.method == "server/discover"
+        schema = _result_schema(asked.method, modern)
         if schema is None:
             raise Breach(f"{asked.method} does not exist, but was answered with a result")
         _matches(message["result"], schema, f"the result of {asked.method}")
@@ -326,7 +327,10 @@ class Server:
         with open(self.stderr_path, "wb") as stderr:
             self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=stderr, env=environment, cwd="/", **user)
+        # Judging takes longer than reading: it must not look like a client that stalls.
+        self.unjudged = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._judge, daemon=True).start()
 
     def _lend(self, binary):
         """A copy of the binary (and the bwrap beside it) where any user may run it."""
@@ -341,8 +345,14 @@ class Server:
     # -- in
 
     def _read(self):
-        for line in self.proc.stdout:
-            self.reading.wait()
+        with self.proc.stdout as lines:
+            for line in lines:
+                self.reading.wait()
+                self.unjudged.put(line)
+        self.unjudged.put(None)
+
+    def _judge(self):
+        while (line := self.unjudged.get()) is not None:
             with self.lock:
                 self.lines.append(line)
                 try:
@@ -425,10 +435,11 @@ class Server:
         self.write((data.encode() if isinstance(data, str) else data) + b"\n")
 
     def raw_error(self, data, ident=None, timeout=TIMEOUT):
-        """Sends one line and returns the error that comes back for it."""
+        """Sends one line while nothing is in flight and returns the error it gets, under ident."""
         self.raw(data)
-        message = self.answer(ident, timeout)
-        assert "error" in message, message
+        message = self.read(timeout)
+        assert message is not None and "error" in message, message
+        assert key(message["id"]) == key(ident), message
         return RpcError(message["error"])
 
     def send(self, method, params=None, ident=None, version=None, token=None):
@@ -573,7 +584,6 @@ class Server:
             self.proc.send_signal(signal.SIGKILL)
             self.proc.wait()
         self.close_stdin()
-        self.proc.stdout.close() if not self.messages.empty() else None
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):

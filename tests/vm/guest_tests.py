@@ -157,7 +157,7 @@ DELEGATED = [
         lambda unit: CGROUP / "system.slice" / f"{unit}.service",
     ),
     Seat(
-        "system service with User=",
+        "system service of a user",
         lambda unit, argv: service(unit, argv, DELEGATE, "--uid=alice"),
         lambda unit: CGROUP / "system.slice" / f"{unit}.service",
         ALICE.pw_uid,
@@ -375,6 +375,8 @@ FOREVER = "import time\nwhile True: time.sleep(1000)\n"
 
 
 def tests_limits(server, name):
+    # else all that is said of an empty group below would be true of a wrong path too
+    ok(len(pids_below(server.group)) >= 3, f"{name}: the server is in its group", server.group)
     info = server.info()["isolation"]
     ok(info["cgroup"] == "v2", f"{name}: sandbox_info says cgroup v2", info)
     about = [d for d in info["degraded"]

@@ -21,7 +21,7 @@ struct asked {
 /* 0 or -1 as run_request_*; the schema is asked first, as before every call. */
 static inline int ask(struct asked *a, const char *tool, struct sv json)
 {
-	AUTO_BUF file;
+	AUTO_BUF file = {0};
 	struct cJSON *doc;
 	int bad;
 

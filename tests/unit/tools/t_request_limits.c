@@ -79,7 +79,7 @@ static void test_stdin(void)
 /* Many arguments, each within its limit. */
 static void test_exec_sum(void)
 {
-	AUTO_BUF json;
+	AUTO_BUF json = {0};
 	struct asked a;
 
 	buf_init(&json, 4 << 20);
@@ -119,7 +119,7 @@ static void test_files_sum(void)
 
 static void test_path(void)
 {
-	AUTO_BUF json;
+	AUTO_BUF json = {0};
 	struct asked a;
 
 	buf_init(&json, 1 << 16);

@@ -94,7 +94,7 @@ static void nest(struct buf *b, unsigned depth, const char *open, const char *cl
 static void t_depth(void)
 {
 	struct err e;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, RPC_MAX_MESSAGE_BYTES);
 	nest(&b, RPC_MAX_DEPTH, "[", "]");
@@ -134,7 +134,7 @@ static void t_million_names(void)
 {
 	struct err e;
 	double took;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, RPC_MAX_MESSAGE_BYTES);
 	add_names(&b, 1000000, "\"z\":1");
@@ -200,7 +200,7 @@ static void t_chosen_names(void)
 	char blocks[BLOCKS][2][LETTERS];
 	struct err e;
 	double took;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, RPC_MAX_MESSAGE_BYTES);
 	ok(find_collisions(blocks), "names that share one FNV-1a hash are found");
@@ -217,10 +217,37 @@ static void t_chosen_names(void)
 	ok(took < 5, "in far less than quadratic time (%.2f s)", took);
 }
 
+/* All sizes, every place of the pair: the sort leaves none of them apart. */
+static void t_every_pair(void)
+{
+	bool found = true, named = true;
+	AUTO_BUF b;
+
+	buf_init(&b, 4096);
+	for (unsigned n = 2; n < 20; n++)
+		for (unsigned k = 0; k < n * n; k++) {
+			unsigned i = k / n, j = k % n;
+			struct err e;
+
+			if (i >= j)
+				continue;
+			buf_reset(&b);
+			for (unsigned x = 0; x < n; x++)
+				buf_fmt(&b, "%s\"n%u\":1", x ? "," : "{",
+					x == j ? i : x);
+			buf_byte(&b, '}');
+			found = found && verdict_of(&b, &e) == RPC_SCAN_REFUSED;
+			buf_reset(&b);
+			buf_fmt(&b, "\"n%u\" stands twice", i);
+			named = named && strstr(e.cause, buf_cstr(&b));
+		}
+	ok(found && named, "a pair is found wherever it stands among 2 to 19 names");
+}
+
 static void t_limits(void)
 {
 	struct err e;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 2 * RPC_MAX_MESSAGE_BYTES);
 	buf_byte(&b, '[');
@@ -248,7 +275,7 @@ static void t_messages(void)
 {
 	struct err e = {.code = ERR_NONE};
 	struct rpc_scan_result r;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	rpc_scan(SV("{\"code\":\"a\\u0000\"}"), &r, &e);
 	ok(strstr(e.remediation, "base64"), "a NUL is told to go by base64");
@@ -267,6 +294,18 @@ static void t_messages(void)
 	verdict_of(&b, &e);
 	ok(strstr(e.cause, "...\" stands twice") && sv_valid_utf8(sv_of(e.cause)),
 	   "a long name is cut between characters");
+}
+
+static void t_long_number(void)
+{
+	char text[RPC_CJSON_NUMBER_BYTES + 2] = "";
+	struct rpc_scan_result r;
+
+	memset(text, '7', RPC_CJSON_NUMBER_BYTES);
+	ok(!rpc_scan(sv_of(text), &r, NULL) && !r.long_number,
+	   "a number cJSON can surely read");
+	text[RPC_CJSON_NUMBER_BYTES] = '7';
+	ok(!rpc_scan(sv_of(text), &r, NULL) && r.long_number, "one digit more is told");
 }
 
 static void t_scalar(void)
@@ -288,8 +327,10 @@ int main(void)
 	t_depth();
 	t_million_names();
 	t_chosen_names();
+	t_every_pair();
 	t_limits();
 	t_messages();
 	t_scalar();
+	t_long_number();
 	return tap_done();
 }

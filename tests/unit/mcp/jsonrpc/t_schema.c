@@ -263,7 +263,7 @@ static void lint_file(const char *path)
 {
 	static const char *const parts[] = {"inputSchema", "outputSchema"};
 	struct err e = {.code = ERR_NONE};
-	AUTO_BUF text;
+	AUTO_BUF text = {0};
 	struct cJSON *file;
 
 	buf_init(&text, 1 << 20);

@@ -60,7 +60,7 @@ static void run_file(const char *name)
 	const struct cJSON *group;
 	struct cJSON *all;
 	char path[200];
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 1 << 20);
 	snprintf(path, sizeof(path), "%s/%s.json", SUITE, name);

@@ -376,7 +376,7 @@ static void run(const struct test_case *t)
 {
 	bool taken = t->verdict == BY_NAME ? t->name[0] == 'y' : t->verdict == TAKEN;
 	struct err e = {.code = ERR_NONE};
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct cJSON *tree;
 
 	buf_init(&b, 1 << 20);

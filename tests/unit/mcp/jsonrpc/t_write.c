@@ -16,7 +16,7 @@ static bool is(const struct buf *b, const char *want)
 
 static void t_result(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 4096);
 	rpc_write_result(&b, SV("1.0"), SV("{\"a\":1}"));
@@ -36,7 +36,7 @@ static void t_result(void)
 static void t_error(void)
 {
 	struct err e = {.code = ERR_NONE};
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 4096);
 	err_set(&e, ERR_NOT_FOUND, "no \"x\" in\nhere \xff");
@@ -61,7 +61,7 @@ static void t_error(void)
 
 static void t_notification(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 4096);
 	rpc_write_notification(&b, "notifications/progress", SV("{\"progress\":1}"));
@@ -79,7 +79,7 @@ static void t_round_trip(void)
 	struct err e = {.code = ERR_NONE};
 	struct rpc_msg m;
 	struct rpc_fault f;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 4096);
 	err_set(&e, ERR_INVALID, "x");
@@ -97,7 +97,7 @@ static void t_no_memory(void)
 	long n = 0;
 
 	for (;;) {
-		AUTO_BUF b;
+		AUTO_BUF b = {0};
 
 		buf_init(&b, 4096);
 		mem_fail_after(++n);

@@ -39,7 +39,7 @@ struct rig {
 static int echo_start(struct tool_call *call, struct err *e)
 {
 	struct sv text = js_str(js_get(call->args, "text"));
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct jw w;
 	char *args = cJSON_PrintUnformatted(call->args);
 

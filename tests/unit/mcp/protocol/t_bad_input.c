@@ -56,7 +56,7 @@ static void t_faults(void)
 static void t_long_names(void)
 {
 	struct rig r;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	rig_open(&r);
 	buf_init(&b, (size_t)1 << 20);

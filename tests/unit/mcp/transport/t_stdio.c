@@ -371,7 +371,7 @@ static void t_free_in_callback(void)
 static void t_plain_files(void)
 {
 	struct rig r;
-	AUTO_BUF text;
+	AUTO_BUF text = {0};
 	char path[] = "/tmp/t_stdio.XXXXXX";
 	int in = mkstemp(path), out = open("/dev/null", O_WRONLY | O_CLOEXEC);
 

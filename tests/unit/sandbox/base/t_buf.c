@@ -7,7 +7,7 @@
 static void t_growth(void)
 {
 	bool whole = true;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 100000);
 	ok(buf_view(&b).n == 0 && !strcmp(buf_cstr(&b), "") && !b.p,
@@ -48,7 +48,7 @@ static void t_zeroed(void)
 
 static void t_overflow(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, SIZE_MAX);
 	buf_str(&b, "abc");
@@ -59,7 +59,7 @@ static void t_overflow(void)
 static void t_reserve(void)
 {
 	char *at;
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 64);
 	at = buf_reserve(&b, 64);
@@ -72,7 +72,7 @@ static void t_reserve(void)
 
 static void t_format(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 10);
 	buf_fmt(&b, "%d-%s", 42, "abc");
@@ -88,7 +88,7 @@ static void t_format(void)
 
 static void t_consume(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 10);
 	buf_str(&b, "abcdef");
@@ -103,7 +103,7 @@ static void t_consume(void)
 
 static void t_no_memory(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 
 	buf_init(&b, 1000);
 	buf_str(&b, "kept");

@@ -4,6 +4,7 @@
 #include "tests/lib/tap.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 static void t_set(void)
 {

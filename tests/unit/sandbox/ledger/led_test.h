@@ -41,6 +41,7 @@ UNUSED static void remove_tree(const char *path)
 
 UNUSED static void folder_new(void)
 {
+	alarm(300); /* a test that hangs is a test that fails */
 	snprintf(base_dir, sizeof(base_dir), "/tmp/t_ledger.XXXXXX");
 	must(mkdtemp(base_dir));
 	snprintf(state_dir, sizeof(state_dir), "%s/state", base_dir);
@@ -94,11 +95,13 @@ UNUSED static void ledger_fork(struct ledger *l, const char *dir, void (*before)
 	must(l->pid >= 0);
 	if (!l->pid) {
 		struct led_opts o = {.sock = pair[1], .state_dir = dir};
-		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-		close(pair[0]);
 		if (!getenv("TEST_VERBOSE"))
-			dup2(null, 2);
+			must(dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2) == 2);
+		/* a copy of another ledger's socket would keep that one from its end, and of a
+		 * locked file would keep the lock; the real role is executed and has none */
+		must(dup2(pair[1], 3) == 3 && !close_range(4, ~0u, 0));
+		o.sock = 3;
 		if (before)
 			before(arg);
 		_exit(led_main(&o, confine, arg));

@@ -77,10 +77,10 @@ static void list(void)
 	   "aligned: %s", mem);
 	ok(strstr(line_with(&out, "run_bb22", mem, sizeof(mem)), "timeout    10.00 s  signal 9"),
 	   "a signal is no exit code: %s", mem);
-	ok(strstr(line_with(&out, "run_bb33", mem, sizeof(mem)), "unknown           -  -"),
+	ok(strstr(line_with(&out, "run_bb33", mem, sizeof(mem)), "unknown          -  -"),
 	   "what is not known is not made up: %s", mem);
 	ok(strstr(line_with(&out, "run_cc44", mem, sizeof(mem)), "unclosed"), "nor here: %s", mem);
-	ok(strstr(line_with(&out, "refused", mem, sizeof(mem)), "Z  -         -"),
+	ok(strstr(line_with(&out, "refused", mem, sizeof(mem)), "Z  -         -         -         refused"),
 	   "a refusal: %s", mem);
 	ok(is_printable(&out), "nothing but printable ASCII");
 	buf_finish(&out);

@@ -14,7 +14,7 @@ static bool next_is(struct sv *rest, enum guest_entry_kind kind, struct sv name,
 
 static void test_round_trip(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct err e = {0};
 	struct guest_entry en;
 	struct sv rest;
@@ -36,7 +36,7 @@ static void test_round_trip(void)
 
 static void test_ceiling(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct err e = {0};
 	size_t head = GUEST_ENTRY_HEAD + 1, all = POL_MAX_INPUT_BYTES;
 	char *bytes = mem_zalloc(all);
@@ -58,7 +58,7 @@ static void test_ceiling(void)
 
 static void test_no_memory(void)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = {0};
 	struct err e = {0};
 
 	buf_init(&b, 100);

@@ -1,0 +1,64 @@
+"""The legacy handshake."""
+import mcp
+import pytest
+
+
+@pytest.mark.parametrize("version", mcp.LEGACY)
+def test_a_known_revision_is_agreed_on(version):
+    with mcp.Server() as s:
+        assert s.initialize(version)["protocolVersion"] == version
+        assert set(s.tools()) >= {"run_code", "run_command", "sandbox_info"}
+        s.ping()
+
+
+@pytest.mark.parametrize("version", [mcp.MODERN, "2099-01-01", "1.0", ""])
+def test_an_unknown_revision_gets_the_latest_legacy_one(version):
+    with mcp.Server() as s:
+        assert s.initialize(version)["protocolVersion"] == "2025-11-25"
+
+
+def test_initialize_without_a_version_says_what_it_lacks():
+    with mcp.Server() as s:
+        with pytest.raises(mcp.RpcError) as why:
+            s.request("initialize", {"capabilities": {}})
+        assert why.value.code == -32602
+        assert "protocolVersion" in why.value.message
+
+
+def test_requests_before_initialize_are_served():
+    with mcp.Server() as s:
+        s.ping()
+        s.tools()
+        assert s.initialize()["protocolVersion"] == "2025-11-25"
+
+
+def test_an_unknown_method_before_initialize_is_an_error_and_not_the_end():
+    with mcp.Server() as s:
+        for method in ("server/foo", "tasks/list", "resources/list", "prompts/list"):
+            with pytest.raises(mcp.RpcError) as why:
+                s.request(method)
+            assert why.value.code == -32601
+            assert method in why.value.message
+            assert "tools/call" in why.value.data["remediation"]
+        s.initialize()
+
+
+def test_a_second_initialize_agrees_anew():
+    with mcp.Server() as s:
+        s.initialize("2025-11-25")
+        s.initialize("2024-11-05")
+        assert "outputSchema" not in s.tools()["run_code"]
+
+
+def test_logging_is_neither_declared_nor_served(server):
+    with pytest.raises(mcp.RpcError) as why:
+        server.request("logging/setLevel", {"level": "debug"})
+    assert why.value.code == -32601
+
+
+def test_notifications_are_never_answered(server):
+    for method in ("notifications/initialized", "notifications/roots/list_changed",
+                   "notifications/nothing/like/it", "tools/list", "initialize"):
+        server.notify(method, {"x": 1})
+    server.notify("notifications/progress", {"progressToken": 1, "progress": 1})
+    assert server.silent()

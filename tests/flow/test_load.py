@@ -1,0 +1,43 @@
+"""Many calls at once: each gets its own answer, and too many are told so."""
+import mcp
+
+
+def test_sixteen_calls_at_once_do_not_mix(either):
+    calls = {either.start("run_code", {"language": "python", "code": f"print({n})"}): n
+             for n in range(16)}
+    for call, n in calls.items():
+        assert either.finish(call)["stdout"] == f"{n}\n"
+
+
+def test_more_calls_than_are_taken_are_told_to_wait(server):
+    slow = {"language": "python", "code": "import time; time.sleep(60)", "timeout_ms": 30000}
+    calls = [server.start("run_code", slow) for _ in range(400)]
+    server.ping()
+    busy, waiting = [], []
+    for call in calls:
+        with server.lock:
+            answered = mcp.key(call) not in server.judge.open
+        (busy if answered else waiting).append(call)
+    assert busy and waiting
+    for call in busy:
+        try:
+            server.finish(call)
+            raise AssertionError("an answer that is no error")
+        except mcp.ToolError as why:
+            assert why.code == "busy"
+            assert why.remediation
+    for call in waiting:
+        server.cancel(call)
+    assert server.run_code(code="print('room again')")["stdout"] == "room again\n"
+
+
+def test_a_hundred_calls_in_a_row_leave_nothing_behind(server):
+    def descriptors():
+        import os
+        return len(os.listdir(f"/proc/{server.proc.pid}/fd"))
+
+    server.run_code(language="bash", code="true")
+    before = descriptors()
+    for _ in range(100):
+        assert server.run_code(language="bash", code="true")["exit_code"] == 0
+    assert descriptors() <= before

@@ -1,0 +1,244 @@
+/* t_loop.c: descriptors, timers, and removing either from inside a handler. */
+#include "sandbox/base/loop.h"
+
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "tests/lib/tap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static struct loop loop;
+static char order[64];
+static size_t order_n;
+
+static void note(char c)
+{
+	if (order_n < sizeof(order) - 1)
+		order[order_n++] = c;
+	order[order_n] = '\0';
+}
+
+static void begin(void)
+{
+	must(!loop_init(&loop, NULL));
+	memset(order, 0, sizeof(order));
+	order_n = 0;
+}
+
+static void on_due_note(struct loop_timer *t)
+{
+	const char *name = t->arg;
+
+	note(*name);
+}
+
+static void on_due_stop(struct loop_timer *t)
+{
+	on_due_note(t);
+	loop_stop(&loop);
+}
+
+static void t_timer_order(void)
+{
+	char a = 'a', b = 'b', c = 'c', d = 'd', z = 'z';
+	struct loop_timer ta = {.on_due = on_due_note, .arg = &a};
+	struct loop_timer tb = {.on_due = on_due_note, .arg = &b};
+	struct loop_timer tc = {.on_due = on_due_note, .arg = &c};
+	struct loop_timer td = {.on_due = on_due_note, .arg = &d};
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+	uint64_t start;
+
+	begin();
+	start = loop_now_us();
+	loop_timer_set(&loop, &tz, 30);
+	loop_timer_set(&loop, &tc, 20);
+	loop_timer_set(&loop, &ta, 0);
+	loop_timer_set(&loop, &tb, 10);
+	loop_timer_set(&loop, &td, 5);
+	loop_timer_stop(&loop, &td);
+	loop_timer_stop(&loop, &td);
+	ok(!loop_run(&loop, NULL) && !strcmp(order, "abcz"),
+	   "timers fire soonest first, stopped ones never: %s", order);
+	ok(loop_now_us() - start >= 30000, "none fires early");
+	ok(!ta.armed && !tz.armed && !loop.timers, "a fired timer is no longer armed");
+	loop_finish(&loop);
+}
+
+static void t_timer_again(void)
+{
+	char a = 'a', z = 'z';
+	struct loop_timer ta = {.on_due = on_due_note, .arg = &a};
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+
+	begin();
+	loop_timer_set(&loop, &ta, 1);
+	loop_timer_set(&loop, &ta, UINT64_MAX);
+	loop_timer_set(&loop, &tz, 5);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "z") && ta.armed,
+	   "setting a timer again replaces it; one set for ever does not wrap round");
+	loop_timer_stop(&loop, &ta);
+	ok(!loop.timers, "and can be stopped");
+	loop_finish(&loop);
+}
+
+static int rearms;
+static void on_due_rearm(struct loop_timer *t)
+{
+	if (++rearms == 1000)
+		loop_stop(&loop);
+	loop_timer_set(&loop, t, 0);
+}
+
+static struct loop_timer victim;
+static void on_due_stop_other(struct loop_timer *t)
+{
+	(void)t;
+	note('k');
+	loop_timer_stop(&loop, &victim);
+}
+
+static void t_timer_from_handler(void)
+{
+	char v = 'v', z = 'z';
+	struct loop_timer again = {.on_due = on_due_rearm};
+	struct loop_timer killer = {.on_due = on_due_stop_other};
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+
+	begin();
+	loop_timer_set(&loop, &again, 0);
+	loop_run(&loop, NULL);
+	ok(rearms == 1000, "a timer may set itself again");
+	loop_timer_stop(&loop, &again);
+	loop_finish(&loop);
+	begin();
+	victim = (struct loop_timer){.on_due = on_due_note, .arg = &v};
+	loop_timer_set(&loop, &killer, 0);
+	loop_timer_set(&loop, &victim, 0);
+	loop_timer_set(&loop, &tz, 5);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "kz"), "and stop another that is due as well");
+	loop_finish(&loop);
+}
+
+static void on_ready_read(struct loop_io *io, uint32_t events)
+{
+	char c;
+
+	if (events & EPOLLIN && read(io->fd, &c, 1) == 1)
+		note(c);
+	else
+		loop_stop(&loop);
+}
+
+static void t_io(void)
+{
+	struct loop_io io = {.on_ready = on_ready_read};
+	int p[2];
+
+	begin();
+	must(!fd_pipe(p, NULL));
+	io.fd = p[0];
+	ok(!loop_add(&loop, &io, EPOLLIN, NULL) && io.added, "a descriptor is added");
+	fd_write_all(p[1], "xyz", 3);
+	fd_close(&p[1]);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "xyz"),
+	   "it is called until it is empty, then for the hang-up");
+	loop_del(&loop, &io);
+	loop_del(&loop, &io);
+	ok(!io.added, "it is removed, once");
+	fd_close(&p[0]);
+	loop_finish(&loop);
+}
+
+static struct loop_io ios[2];
+static void on_ready_remove_both(struct loop_io *io, uint32_t events)
+{
+	(void)io, (void)events;
+	note('r');
+	loop_del(&loop, &ios[0]);
+	loop_del(&loop, &ios[1]);
+	loop_stop(&loop);
+}
+
+/* Both are ready in one batch; whichever comes first removes the other. */
+static void t_removed_in_batch(void)
+{
+	char z = 'z';
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+	int p[2][2];
+
+	begin();
+	for (int i = 0; i < 2; i++) {
+		must(!fd_pipe(p[i], NULL));
+		fd_write_all(p[i][1], "x", 1);
+		ios[i] = (struct loop_io){.fd = p[i][0],
+					  .on_ready = on_ready_remove_both};
+		must(!loop_add(&loop, &ios[i], EPOLLIN, NULL));
+	}
+	loop_run(&loop, NULL);
+	loop.stopped = false;
+	loop_timer_set(&loop, &tz, 1);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "rz"),
+	   "a removed one is not called for an event already fetched");
+	for (int i = 0; i < 2; i++)
+		fd_close(&p[i][0]), fd_close(&p[i][1]);
+	loop_finish(&loop);
+}
+
+static void t_mod(void)
+{
+	char z = 'z';
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+	struct loop_io io = {.on_ready = on_ready_read};
+	int p[2];
+
+	begin();
+	must(!fd_pipe(p, NULL));
+	io.fd = p[0];
+	must(!loop_add(&loop, &io, 0, NULL));
+	fd_write_all(p[1], "x", 1);
+	loop_timer_set(&loop, &tz, 2);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "z"), "without interest no call");
+	loop.stopped = false;
+	ok(!loop_mod(&loop, &io, EPOLLIN), "interest can be changed");
+	loop_timer_set(&loop, &tz, 1000);
+	fd_close(&p[1]);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "zx"), "then the call comes");
+	loop_timer_stop(&loop, &tz);
+	loop_del(&loop, &io);
+	fd_close(&p[0]);
+	loop_finish(&loop);
+}
+
+static void t_errors(void)
+{
+	struct err e = {.code = ERR_NONE};
+	struct loop_io io = {.fd = -1, .on_ready = on_ready_read};
+
+	begin();
+	ok(loop_add(&loop, &io, EPOLLIN, &e) == -1 && e.sys == EBADF && !io.added,
+	   "a bad descriptor is not added");
+	loop_finish(&loop);
+	ok(loop.epfd == -1, "a finished loop holds no descriptor");
+	loop_finish(&loop);
+	loop_finish(NULL);
+	ok(loop_wall_us() > 1600000000000000, "the wall clock counts from 1970");
+}
+
+int main(void)
+{
+	t_timer_order();
+	t_timer_again();
+	t_timer_from_handler();
+	t_io();
+	t_removed_in_batch();
+	t_mod();
+	t_errors();
+	return tap_done();
+}
