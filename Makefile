@@ -205,7 +205,7 @@ scripts:	## bash -n, shellcheck
 doc:		## the manual as text and HTML, and a picture of the rooms, under build/doc
 	@bash .ci/deps.sh doc
 	@mkdir -p build/doc
-	groff -man -Tutf8 -P-c mcp/fumehood.1 >build/doc/fumehood.txt
+	groff -man -Tutf8 -P-cbou mcp/fumehood.1 >build/doc/fumehood.txt
 	groff -man -Thtml mcp/fumehood.1 >build/doc/fumehood.html
 	bash tests/lib/includes.sh --picture >build/doc/rooms.dot
 	! command -v dot >/dev/null || dot -Tsvg -o build/doc/rooms.svg build/doc/rooms.dot

@@ -47,13 +47,13 @@ struct cJSON *rpc_json_parse(struct sv bytes, struct err *e)
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct rpc_fault *f,
 							enum rpc_code code,
-							const char *fix, ...)
+							const char *fmt, ...)
 {
 	va_list ap;
 	char text[sizeof(f->err.cause)];
 
-	va_start(ap, fix);
-	vsnprintf(text, sizeof(text), fix, ap);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	f->code = code;
 	return err_set(&f->err, ERR_INVALID, "%s", text);

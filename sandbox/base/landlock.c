@@ -14,7 +14,8 @@
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
 #define SCOPE_SIGNAL (1ULL << 1)
 /* rights that make sense for a file: execute, write, read, truncate, device ioctl */
-#define FILE_RIGHTS ((1ULL << 0) | (1ULL << 1) | (1ULL << 2) | (1ULL << 14) | (1ULL << 15))
+#define FILE_RIGHTS                                                                    \
+	((1ULL << 0) | (1ULL << 1) | (1ULL << 2) | (1ULL << 14) | (1ULL << 15))
 
 struct ruleset_attr {
 	uint64_t fs, net, scoped;
@@ -27,7 +28,8 @@ struct path_attr {
 
 uint32_t landlock_abi(void)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+	long abi =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
 
 	return abi > 0 ? (uint32_t)abi : 0;
 }
@@ -68,7 +70,8 @@ int landlock_allow(struct landlock *l, const char *path, uint64_t access)
 		return -1;
 	if (!S_ISDIR(st.st_mode))
 		rule.access &= FILE_RIGHTS;
-	return (int)syscall(SYS_landlock_add_rule, l->ruleset, RULE_PATH_BENEATH, &rule, 0);
+	return (int)syscall(SYS_landlock_add_rule, l->ruleset, RULE_PATH_BENEATH, &rule,
+			    0);
 }
 
 int landlock_enforce(struct landlock *l)

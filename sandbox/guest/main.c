@@ -55,12 +55,21 @@ static int open_workspace(const struct room *room)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static void say_started(uint64_t id, const struct room *room, int program_pidfd)
 {
 	struct ipc_msg m;
 	AUTO_FD ws = open_workspace(room);
 
 	ipc_start(&m, GUEST_STARTED, id);
+	ipc_put_u64(&m, now_us());
 	ipc_put_fd(&m, program_pidfd);
 	ipc_put_fd(&m, ws);
 	send_or_die(&m);
@@ -130,6 +139,7 @@ static void serve(uint64_t id, struct guest_run *r)
 	struct failure f = {.sys = 0};
 	int pidfd = -1, status;
 	struct ipc_msg m;
+	uint64_t ended_us;
 	pid_t pid;
 
 	if (room_start(r, &room, &f)) {
@@ -144,10 +154,12 @@ static void serve(uint64_t id, struct guest_run *r)
 	close_run(r);
 	say_started(id, &room, pidfd);
 	status = wait_program(pid);
+	ended_us = now_us();
 	fd_close(&pidfd);
 	room_end(&room);
 	ipc_start(&m, GUEST_ENDED, id);
 	ipc_put_u32(&m, (uint32_t)status);
+	ipc_put_u64(&m, ended_us);
 	send_or_die(&m);
 }
 

@@ -27,8 +27,8 @@ static const char *const common_calls[] = {
 	"epoll_ctl", "epoll_pwait", "epoll_wait", "exit", "exit_group", "fcntl", "fstat",
 	"ftruncate", "futex", "getpid", "getppid", "getrandom", "gettid", "lseek", "madvise",
 	"memfd_create", "mremap", "munmap", "nanosleep", "newfstatat", "pipe2", "poll", "ppoll",
-	"pread64", "pwrite64", "read", "readv", "recvmsg", "restart_syscall", "rseq",
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sendmsg",
+	"pread64", "pwrite64", "read", "readv", "recvfrom", "recvmsg", "restart_syscall", "rseq",
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sendmsg", "sendto",
 	"set_robust_list", "shutdown", "sigaltstack", "signalfd4", "tgkill", "write", "writev",
 	NULL,
 };

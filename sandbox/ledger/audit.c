@@ -8,11 +8,24 @@
 
 #define LINE_MAX_BYTES ((size_t)256 << 10)
 #define AUTO_STORE __attribute__((cleanup(led_store_finish))) struct led_store
-#define AUTO_LIVE __attribute__((cleanup(led_live_finish))) struct led_live
 
 /* Columns of LED_SQL_LIST. */
-enum { L_SEQ, L_TS, L_KIND, L_RUN, L_PRINCIPAL, L_INSTANCE, L_TOOL, L_RUNTIME, L_DETAIL, L_END,
-       L_STATUS, L_DURATION, L_EXIT, L_SIGNAL };
+enum {
+	L_SEQ,
+	L_TS,
+	L_KIND,
+	L_RUN,
+	L_PRINCIPAL,
+	L_INSTANCE,
+	L_TOOL,
+	L_RUNTIME,
+	L_DETAIL,
+	L_END,
+	L_STATUS,
+	L_DURATION,
+	L_EXIT,
+	L_SIGNAL
+};
 
 /* What became of the run in this row of the list. */
 static struct sv list_status(sqlite3_stmt *st, const struct led_live *live)
@@ -25,8 +38,9 @@ static struct sv list_status(sqlite3_stmt *st, const struct led_live *live)
 		return end;
 	if (end.n)
 		return led_col(st, L_STATUS);
-	return led_live_has(live, sqlite3_column_int64(st, L_INSTANCE)) ? SV("running")
-									: SV("unclosed");
+	return led_live_has(live, sqlite3_column_int64(st, L_INSTANCE))
+		       ? SV("running")
+		       : SV("unclosed");
 }
 
 static void kint_col(struct jw *w, const char *key, sqlite3_stmt *st, int at)
@@ -38,7 +52,15 @@ static void kint_col(struct jw *w, const char *key, sqlite3_stmt *st, int at)
 		jw_null(w);
 }
 
-static void list_json(FILE *out, sqlite3_stmt *st, struct sv status)
+/* The row st stands on; its number is the first column of every query here. */
+static int too_long(sqlite3_stmt *st, struct err *e)
+{
+	return err_set(e, ERR_LIMIT,
+		       "row %lld is too long to print, or memory is short",
+		       (long long)sqlite3_column_int64(st, 0));
+}
+
+static int list_json(FILE *out, sqlite3_stmt *st, struct sv status, struct err *e)
 {
 	AUTO_BUF b = {.max = LINE_MAX_BYTES};
 	char when[LED_TIME_SIZE];
@@ -47,7 +69,8 @@ static void list_json(FILE *out, sqlite3_stmt *st, struct sv status)
 	jw_init(&w, &b);
 	jw_obj(&w);
 	jw_kint(&w, "seq", sqlite3_column_int64(st, L_SEQ));
-	jw_kstr(&w, "time", sv_of(led_time(sqlite3_column_int64(st, L_TS), true, when)));
+	jw_kstr(&w, "time",
+		sv_of(led_time(sqlite3_column_int64(st, L_TS), true, when)));
 	jw_kstr(&w, "run_id", led_col(st, L_RUN));
 	jw_kstr(&w, "principal", led_col(st, L_PRINCIPAL));
 	jw_kstr(&w, "tool", led_col(st, L_TOOL));
@@ -59,11 +82,13 @@ static void list_json(FILE *out, sqlite3_stmt *st, struct sv status)
 	if (sqlite3_column_type(st, L_DETAIL) == SQLITE_TEXT)
 		jw_kstr(&w, "detail", led_col(st, L_DETAIL));
 	jw_obj_end(&w);
-	if (!b.failed)
-		led_put_json(out, buf_view(&b));
+	if (b.failed)
+		return too_long(st, e);
+	led_put_json(out, buf_view(&b));
+	return 0;
 }
 
-/* --- the table --------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------- */
 
 enum { C_TIME, C_RUN, C_TOOL, C_LANGUAGE, C_STATUS, C_DURATION, C_EXIT, C_COUNT };
 #define CELL_SIZE 96
@@ -102,7 +127,8 @@ static void fill_cells(struct cells *c, sqlite3_stmt *st, struct sv status)
 	cell_text(c->text[C_LANGUAGE], led_col(st, L_RUNTIME));
 	cell_text(c->text[C_STATUS], status);
 	if (sqlite3_column_type(st, L_DURATION) == SQLITE_INTEGER)
-		duration_text(c->text[C_DURATION], sqlite3_column_int64(st, L_DURATION));
+		duration_text(c->text[C_DURATION],
+			      sqlite3_column_int64(st, L_DURATION));
 	else
 		cell_text(c->text[C_DURATION], SV(""));
 	if (sqlite3_column_type(st, L_EXIT) == SQLITE_INTEGER)
@@ -125,61 +151,73 @@ static void widen(int width[C_COUNT], const struct cells *c)
 static void put_cells(FILE *out, const int width[C_COUNT], const struct cells *c)
 {
 	for (int i = 0; i < C_COUNT - 1; i++)
-		fprintf(out, i == C_DURATION ? "%*s  " : "%-*s  ", width[i], c->text[i]);
+		fprintf(out, i == C_DURATION ? "%*s  " : "%-*s  ", width[i],
+			c->text[i]);
 	fprintf(out, "%s\n", c->text[C_COUNT - 1]);
 }
 
+struct list {
+	struct led_store s;
+	struct led_live live;
+	const struct led_query *q;
+	FILE *out;
+	int width[C_COUNT];
+};
 enum pass { MEASURE, PRINT };
 
 /* One walk over the list; both walks of a table see the same snapshot. */
-static int walk_list(struct led_store *s, const struct led_query *q, FILE *out,
-		     const struct led_live *live, enum pass pass, int width[C_COUNT],
-		     struct err *e)
+static int walk_list(struct list *l, enum pass pass, struct err *e)
 {
-	sqlite3_stmt *st = led_stmt(s, LED_SQL_LIST, e);
+	sqlite3_stmt *st = led_stmt(&l->s, LED_SQL_LIST, e);
 	struct cells c;
 	int rc;
 
 	if (!st)
 		return -1;
-	sqlite3_bind_int64(st, 1, q->limit > 0 ? q->limit : -1);
-	while ((rc = led_step(s, st, "read the record", e)) == 1) {
-		struct sv status = list_status(st, live);
+	sqlite3_bind_int64(st, 1, l->q->limit > 0 ? l->q->limit : -1);
+	while ((rc = led_step(&l->s, st, "read the record", e)) == 1) {
+		struct sv status = list_status(st, &l->live);
 
-		if (q->json) {
-			list_json(out, st, status);
+		if (l->q->json) {
+			if (list_json(l->out, st, status, e))
+				return -1;
 			continue;
 		}
 		fill_cells(&c, st, status);
 		if (pass == MEASURE)
-			widen(width, &c);
+			widen(l->width, &c);
 		else
-			put_cells(out, width, &c);
+			put_cells(l->out, l->width, &c);
 	}
 	return rc;
 }
 
-int led_audit_list(const struct led_query *q, FILE *out, struct err *e)
+static int list(struct list *l, struct err *e)
 {
-	AUTO_STORE s = {0};
-	AUTO_LIVE live = {0};
-	int width[C_COUNT] = {0};
-
-	if (led_store_open_ro(&s, q->state_dir, e) || led_live_load(&s, &live, e) ||
-	    led_run(&s, LED_SQL_SNAPSHOT, "read the record", e))
+	if (led_store_open_ro(&l->s, l->q->state_dir, e) ||
+	    led_live_load(&l->s, &l->live, e) ||
+	    led_run(&l->s, LED_SQL_SNAPSHOT, "read the record", e))
 		return -1;
-	if (!q->json) {
-		widen(width, &titles);
-		if (walk_list(&s, q, out, &live, MEASURE, width, e))
+	if (!l->q->json) {
+		widen(l->width, &titles);
+		if (walk_list(l, MEASURE, e))
 			return -1;
-		put_cells(out, width, &titles);
+		put_cells(l->out, l->width, &titles);
 	}
-	if (walk_list(&s, q, out, &live, PRINT, width, e))
-		return -1;
-	return led_flush(out, e);
+	return walk_list(l, PRINT, e) ? -1 : led_flush(l->out, e);
 }
 
-/* --- show -------------------------------------------------------------------------------------- */
+int led_audit_list(const struct led_query *q, FILE *out, struct err *e)
+{
+	struct list l = {.q = q, .out = out};
+	int rc = list(&l, e);
+
+	led_live_finish(&l.live);
+	led_store_finish(&l.s);
+	return rc;
+}
+
+/* --- show ------------------------------------------------------------------------- */
 
 /* The first text after every one that begins with prefix: run ids are ASCII. */
 static int prefix_end(struct sv prefix, struct buf *b)
@@ -189,7 +227,8 @@ static int prefix_end(struct sv prefix, struct buf *b)
 	return b->failed ? -1 : 0;
 }
 
-static int ambiguous(sqlite3_stmt *st, struct sv prefix, struct buf *first, struct err *e)
+static int ambiguous(sqlite3_stmt *st, struct sv prefix, struct buf *first,
+		     struct err *e)
 {
 	char a[80], b[80], p[80];
 
@@ -201,7 +240,8 @@ static int ambiguous(sqlite3_stmt *st, struct sv prefix, struct buf *first, stru
 }
 
 /* The whole id of the one run that begins with prefix. */
-static int find_run(struct led_store *s, struct sv prefix, struct buf *ret, struct err *e)
+static int find_run(struct led_store *s, struct sv prefix, struct buf *ret,
+		    struct err *e)
 {
 	AUTO_BUF end = {.max = 1024};
 	sqlite3_stmt *st = led_stmt(s, LED_SQL_RUN_PREFIX, e);
@@ -236,7 +276,18 @@ static int find_run(struct led_store *s, struct sv prefix, struct buf *ret, stru
 }
 
 /* Columns of LED_SQL_SHOW. */
-enum { S_SEQ, S_TS, S_INSTANCE, S_KIND, S_RUN, S_PRINCIPAL, S_BODY, S_PREV, S_HASH, S_JSON };
+enum {
+	S_SEQ,
+	S_TS,
+	S_INSTANCE,
+	S_KIND,
+	S_RUN,
+	S_PRINCIPAL,
+	S_BODY,
+	S_PREV,
+	S_HASH,
+	S_JSON
+};
 
 static int show_json(FILE *out, sqlite3_stmt *st, struct err *e)
 {
@@ -247,7 +298,8 @@ static int show_json(FILE *out, sqlite3_stmt *st, struct err *e)
 	jw_init(&w, &b);
 	jw_obj(&w);
 	jw_kint(&w, "seq", sqlite3_column_int64(st, S_SEQ));
-	jw_kstr(&w, "time", sv_of(led_time(sqlite3_column_int64(st, S_TS), true, when)));
+	jw_kstr(&w, "time",
+		sv_of(led_time(sqlite3_column_int64(st, S_TS), true, when)));
 	jw_kint(&w, "instance", sqlite3_column_int64(st, S_INSTANCE));
 	jw_kstr(&w, "kind", led_col(st, S_KIND));
 	jw_kstr(&w, "run_id", led_col(st, S_RUN));
@@ -260,8 +312,7 @@ static int show_json(FILE *out, sqlite3_stmt *st, struct err *e)
 	led_khash(&w, "hash", led_col(st, S_HASH));
 	jw_obj_end(&w);
 	if (b.failed)
-		return err_set(e, ERR_LIMIT, "row %lld is too long to print",
-			       (long long)sqlite3_column_int64(st, S_SEQ));
+		return too_long(st, e);
 	led_put_json(out, buf_view(&b));
 	return 0;
 }
@@ -270,7 +321,8 @@ static void put_field(FILE *out, struct sv key, struct sv value)
 {
 	char k[64], v[LINE_MAX_BYTES / 64];
 
-	fprintf(out, "  %-16s  %s\n", log_esc(key, k, sizeof(k)), log_esc(value, v, sizeof(v)));
+	fprintf(out, "  %-16s  %s\n", log_esc(key, k, sizeof(k)),
+		log_esc(value, v, sizeof(v)));
 }
 
 static void put_hash_field(FILE *out, const char *name, struct sv hash)
@@ -287,7 +339,8 @@ static int show_row(struct led_store *s, FILE *out, sqlite3_stmt *st, struct err
 	char when[LED_TIME_SIZE], kind[64];
 	int rc;
 
-	fprintf(out, "row %" PRId64 "  %s  %s\n", (int64_t)sqlite3_column_int64(st, S_SEQ),
+	fprintf(out, "row %" PRId64 "  %s  %s\n",
+		(int64_t)sqlite3_column_int64(st, S_SEQ),
 		led_time(sqlite3_column_int64(st, S_TS), true, when),
 		log_esc(led_col(st, S_KIND), kind, sizeof(kind)));
 	put_field(out, SV("run_id"), led_col(st, S_RUN));

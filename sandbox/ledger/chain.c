@@ -47,8 +47,9 @@ void led_row_hash(const struct led_row *r, unsigned char ret[LED_HASH_BYTES])
 static int tail_tampered(struct err *e)
 {
 	err_set(e, ERR_INTERNAL, "the end of the record is not where it was left");
-	return err_fix(e, "run `fumehood audit verify`; keep the files for examination and "
-			  "start with another --state");
+	return err_fix(
+		e, "run `fumehood audit verify`; keep the files for examination and "
+		   "start with another --state");
 }
 
 /* Reads the last row's number and hash; refuses to build on an end that someone else moved. */
@@ -132,7 +133,8 @@ static int note_open(struct led_store *s, struct sv run_id, int64_t seq, struct 
 	return led_step(s, st, "open the run", e);
 }
 
-static int note_closed(struct led_store *s, struct sv run_id, int64_t instance, struct err *e)
+static int note_closed(struct led_store *s, struct sv run_id, int64_t instance,
+		       struct err *e)
 {
 	sqlite3_stmt *st = led_stmt(s, LED_SQL_OPEN_DEL, e);
 
@@ -161,8 +163,8 @@ int led_append_in_tx(struct led_store *s, const struct led_entry *x, int64_t *re
 	if (read_tail(s, &r, e))
 		return -1;
 	led_row_hash(&r, r.hash);
-	if (x->effect == LED_OPENS && (check_no_intent(s, x->run_id, e) ||
-				       note_open(s, x->run_id, r.seq, e)))
+	if (x->effect == LED_OPENS &&
+	    (check_no_intent(s, x->run_id, e) || note_open(s, x->run_id, r.seq, e)))
 		return -1;
 	if (x->effect == LED_CLOSES &&
 	    note_closed(s, x->run_id, x->dead ? x->dead : s->instance, e))
@@ -175,7 +177,8 @@ int led_append_in_tx(struct led_store *s, const struct led_entry *x, int64_t *re
 	return 0;
 }
 
-int led_append(struct led_store *s, const struct led_entry *x, int64_t *ret_seq, struct err *e)
+int led_append(struct led_store *s, const struct led_entry *x, int64_t *ret_seq,
+	       struct err *e)
 {
 	int64_t seq;
 

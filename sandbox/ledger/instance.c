@@ -1,9 +1,9 @@
 /* instance.c: servers that share a state folder: who lives, and closing the intents of the dead.
  *
- * Theory of operation. An instance takes its id from the table and the lock on byte <id> of DIR/lock
- * while it holds the opening lock, in the transaction that also closes the dead: so nobody ever
- * sees an id without its lock but those of the dead. A kill before the commit leaves no row; one
- * after it leaves a row whose byte is free, which the next start finds. */
+ * Theory of operation. An instance takes its id from the table and the lock on byte <id> of
+ * DIR/lock while it holds the opening lock, in the transaction that also closes the dead: so
+ * nobody ever sees an id without its lock but those of the dead. A kill before the commit
+ * leaves no row; one after it leaves a row whose byte is free, which the next start finds. */
 #include "sandbox/ledger/store.h"
 
 #include "sandbox/base/fd.h"
@@ -128,7 +128,8 @@ static int bury_the_dead(struct led_store *s, uint32_t *ret_orphans, struct err 
 	return rc;
 }
 
-static int append_own(struct led_store *s, struct sv kind, const struct buf *body, struct err *e)
+static int append_own(struct led_store *s, struct sv kind, const struct buf *body,
+		      struct err *e)
 {
 	struct led_entry x = {.kind = kind, .body = buf_view(body)};
 
@@ -160,7 +161,8 @@ int led_instance_start(struct led_store *s, uint32_t *ret_orphans, struct err *e
 	return 0;
 }
 
-int led_instance_end(struct led_store *s, const char *reason, bool stop_written, struct err *e)
+int led_instance_end(struct led_store *s, const char *reason, bool stop_written,
+		     struct err *e)
 {
 	AUTO_BUF body = {.max = LED_MAX_BODY};
 	uint32_t closed = 0;
@@ -178,7 +180,7 @@ int led_instance_end(struct led_store *s, const char *reason, bool stop_written,
 	return mark_ended(s, s->instance, "stopped", e);
 }
 
-/* --- who lives --------------------------------------------------------------------------------- */
+/* --- who lives -------------------------------------------------------------------- */
 
 static int load_ids(struct led_store *s, struct led_live *l, struct err *e)
 {

@@ -2,8 +2,23 @@
  *
  * "No record, no run": the keeper sends an intent before it starts anything and waits for the
  * acknowledgement; it sends the outcome when the verdict is known. Rows go into an append-only
- * table chained by hash: hash = SHA-256("fumehood-audit-v1" || prev || canonical fields, each with
- * its length). Several servers may share a state folder: a row is appended in one BEGIN IMMEDIATE
+ * table chained by hash:
+ *
+ *   hash = SHA-256("fumehood-audit-v1" || prev || F(seq) || F(ts_us) || F(instance) || F(kind)
+ *                  || F(run_id) || F(principal) || F(body))
+ *   F(x) = length of x in bytes as u64, then x; numbers are 8 bytes; all little-endian
+ *
+ * prev is the 32-byte hash of the row before (zeroes for row 1); seq counts from 1 without
+ * gaps; ts_us is CLOCK_REALTIME since 1970; body is the text of one JSON object. Kinds: intent,
+ * outcome and refused as the keeper reports them; unknown for an intent whose outcome nobody
+ * will ever report; start and stop, which the ledger writes of itself (the keeper may add its
+ * own; after its stop the ledger adds none).
+ *
+ * The chain shows what was altered by someone who did not recompute it to the end. Whoever may
+ * write the file can do that, or put an older copy in its place: keep the head hash that
+ * `audit verify` prints somewhere else to be able to tell.
+ *
+ * Several servers may share a state folder: a row is appended in one BEGIN IMMEDIATE
  * transaction that reads the last hash; each server holds an OFD lock on its own byte of
  * DIR/lock, so a later start can tell the living from the dead and closes the intents of the dead
  * as `unknown`. WAL, synchronous=NORMAL: a record survives any crash of ours; fsync at least
@@ -59,21 +74,27 @@ struct led_opts {
 	int sock;			/* to the keeper; taken over */
 	const char *state_dir;		/* created 0700 when missing */
 };
-/* Opens the store, closes dead servers' intents, says LED_READY, confines itself through
- * `confine` (called once everything is open; -1 ends the role), then serves until the keeper has
- * gone. Returns the process' exit code. */
+/* Opens the store, closes dead servers' intents, confines itself through `confine` (called once
+ * everything is open; -1 ends the role; may be NULL in tests), says LED_READY, then serves until
+ * the keeper has gone; intents still open then are closed as `unknown`. A record that is
+ * ill-formed ends the role; one that cannot be written, or does not fit what is open (a second
+ * intent of a run, an outcome of none), is answered by LED_NAK and changes nothing. SIGINT, SIGTERM,
+ * SIGHUP and SIGQUIT are ignored: the role ends with its socket. Returns the process' exit code. */
 int led_main(const struct led_opts *o, int (*confine)(void *arg), void *arg);
 
-/* --- `fumehood audit`: read-only, may run beside servers -------------------------------------- */
+/* --- `fumehood audit`: read-only, may run beside servers -------------------------- */
 struct led_query {
 	const char *state_dir;
 	bool json;			/* one JSON object per line */
-	int64_t limit;			/* newest N; list only */
-	struct sv run_id;		/* show */
+	int64_t limit;			/* newest N, 0: all; list only */
+	struct sv run_id;		/* show; a prefix that only one run has will do */
 };
 int led_audit_list(const struct led_query *q, FILE *out, struct err *e);
 int led_audit_show(const struct led_query *q, FILE *out, struct err *e);	/* all rows of a run */
-/* Recomputes the whole chain. 0 intact; -1: e says which row is wrong and how. ret_rows may be NULL. */
+/* Recomputes the whole chain. 0 intact: prints "intact: N rows, head HASH" and warnings (open
+ * intents whose server is dead); -1: e says which row is wrong and how. With json one object
+ * {intact, rows, head, bad_row, cause, warnings_count, warnings} is printed in both cases.
+ * ret_rows may be NULL. */
 int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows, struct err *e);
 
 #endif

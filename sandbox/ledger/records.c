@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-/* --- what a string may be; the encoder refuses what the decoder would -------------------------- */
+/* --- what a string may be; the encoder refuses what the decoder would ------------- */
 
 static bool is_run_id(struct sv s)
 {
@@ -53,10 +53,11 @@ static bool outcome_is_sound(const struct led_outcome *r)
 static bool event_is_sound(const struct led_event *r)
 {
 	return is_event_kind(r->kind) && is_run_id(r->run_id) &&
-	       is_text(r->principal, LED_MAX_PRINCIPAL) && r->detail.n <= LED_MAX_DETAIL;
+	       is_text(r->principal, LED_MAX_PRINCIPAL) &&
+	       r->detail.n <= LED_MAX_DETAIL;
 }
 
-/* --- encoders --------------------------------------------------------------------------------- */
+/* --- encoders --------------------------------------------------------------------- */
 
 static void put_hash(struct ipc_msg *m, const unsigned char hash[32])
 {
@@ -112,7 +113,7 @@ void led_put_event(struct ipc_msg *m, const struct led_event *r)
 		m->bad = true;
 }
 
-/* --- decoders --------------------------------------------------------------------------------- */
+/* --- decoders --------------------------------------------------------------------- */
 
 static void get_hash(struct ipc_msg *m, unsigned char ret[32])
 {
@@ -188,7 +189,7 @@ int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e)
 	return 0;
 }
 
-/* --- bodies ----------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------- */
 
 static void kuint(struct jw *w, const char *key, uint64_t v)
 {

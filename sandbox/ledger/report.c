@@ -52,8 +52,10 @@ void led_put_json(FILE *out, struct sv json)
 		else if (c == '\n' || c == '\r' || c == '\t') /* only between tokens */
 			putc(' ', out);
 		else
-			put_escaped(out, k == 1 ? c : k ? code_point((const unsigned char *)json.p, k)
-							: 0xfffd);
+			put_escaped(out,
+				    k == 1 ? c
+				    : k ? code_point((const unsigned char *)json.p, k)
+					: 0xfffd);
 		json.p += k ? k : 1;
 		json.n -= k ? k : 1;
 	}

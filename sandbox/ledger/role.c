@@ -1,20 +1,22 @@
 /* role.c: the ledger role: records in, rows, acknowledgements out.
  *
- * Theory of operation. One socket, one timer. A record is decoded, appended and acknowledged before
- * the next is read, so acknowledgements come in the order of the records. If the keeper does
- * not read them, the one that did not fit is held and nothing more is read until it went out. The first
- * row after an fsync arms the timer; when it is due everything so far is made durable at once.
+ * Theory of operation. One socket, one timer. A record is decoded, appended and
+ * acknowledged before the next is read, so acknowledgements come in the order of the
+ * records. If the keeper does not read them, the one that did not fit is held and nothing
+ * more is read until it went out. The first row after an fsync arms the timer; when it is
+ * due everything so far is made durable at once.
  *
- * The role ends with its socket and by nothing else: SIGINT from a terminal or SIGTERM from a
- * service manager reach every process of the server, and the outcomes of the runs they end are
- * still to come.
+ * The role ends with its socket and by nothing else: SIGINT from a terminal or SIGTERM from
+ * a service manager reach every process of the server, and the outcomes of the runs they end
+ * are still to come.
  *
- * After `confine` it needs, in the state folder: read, write, truncate, make and remove files, and
- * open the folder itself (SQLite syncs it). Syscalls of ours: read write recvmsg sendmsg epoll_wait
- * epoll_ctl epoll_pwait fcntl newfstatat close clock_gettime clock_nanosleep nanosleep
+ * After `confine` it needs, in the state folder: read, write, truncate, make and remove
+ * files, and open the folder itself (SQLite syncs it). Syscalls of ours: read write recvmsg
+ * sendmsg epoll_wait epoll_ctl fcntl newfstatat close clock_gettime clock_nanosleep
  * exit_group rt_sigreturn; of SQLite's: openat pread64 pwrite64 fstat lseek fsync fdatasync
- * ftruncate unlink access readlink mmap munmap mremap brk getpid geteuid getuid gettimeofday fchmod
- * fchown getcwd; of the allocator's and the C library's: madvise mprotect futex getrandom. */
+ * ftruncate unlink access readlink mmap munmap mremap brk getpid geteuid getuid
+ * gettimeofday fchmod fchown getcwd; of the allocator's and the C library's: madvise
+ * mprotect futex getrandom. */
 #include "sandbox/base/buf.h"
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
@@ -28,7 +30,7 @@
 #include <sys/stat.h>
 
 #define RECORDS_PER_TURN 32
-#define SYNC_MS 80	/* promised: 100; the rest is for a late wake-up */
+#define SYNC_MS 80 /* promised: 100; the rest is for a late wake-up */
 
 struct role {
 	struct led_store store;
@@ -37,9 +39,9 @@ struct role {
 	struct loop_timer sync;
 	struct ipc_msg in, reply;
 	struct buf body;
-	bool reply_held;	/* reply did not fit into the socket */
+	bool reply_held; /* reply did not fit into the socket */
 	bool stop_written;
-	const char *why;	/* for the rows written at the end */
+	const char *why; /* for the rows written at the end */
 	int code;
 };
 
@@ -50,7 +52,8 @@ static void end(struct role *r, const char *why, int code)
 	loop_stop(&r->loop);
 }
 
-static void fail(struct role *r, const char *event, const struct err *e, const char *why)
+static void fail(struct role *r, const char *event, const struct err *e,
+		 const char *why)
 {
 	log_err(event, e);
 	end(r, why, 1);
@@ -176,7 +179,8 @@ static void on_keeper_record(struct loop_io *io, uint32_t events)
 	(void)events;
 	if (r->reply_held)
 		send_reply(r);
-	for (unsigned i = 0; i < RECORDS_PER_TURN && !r->reply_held && !r->loop.stopped; i++) {
+	for (unsigned i = 0; i < RECORDS_PER_TURN && !r->reply_held && !r->loop.stopped;
+	     i++) {
 		struct err e = {0};
 		int rc = ipc_recv(io->fd, &r->in, &e);
 
@@ -211,8 +215,8 @@ static int say_ready(struct role *r, uint32_t orphans, struct err *e)
 	return ipc_send(r->io.fd, &r->reply, e);
 }
 
-static int start(struct role *r, const struct led_opts *o, int (*confine)(void *arg), void *arg,
-		 struct err *e)
+static int start(struct role *r, const struct led_opts *o, int (*confine)(void *arg),
+		 void *arg, struct err *e)
 {
 	uint32_t orphans = 0;
 

@@ -30,7 +30,8 @@ static int step_into(int *at, const char *name, mode_t mode)
 
 static int make_path(const char *path, struct err *e)
 {
-	AUTO_FD at = open(path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD at =
+		open(path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sv rest = sv_of(path), part;
 	bool more = true;
 
@@ -45,10 +46,13 @@ static int make_path(const char *path, struct err *e)
 			continue;
 		if (sv_copy(part, name, sizeof(name)))
 			return err_set(e, ERR_INVALID,
-				       "the state folder %s has a name over 255 bytes", path);
+				       "the state folder %s has a name over 255 bytes",
+				       path);
 		if (step_into(&at, name, more ? 0777 : 0700)) {
 			err_sys(e, "the state folder %s, at \"%s\"", path, name);
-			return err_fix(e, "make it yourself, or use --state with another folder");
+			return err_fix(
+				e,
+				"make it yourself, or use --state with another folder");
 		}
 	}
 	return fd_steal(&at);
@@ -61,15 +65,20 @@ static int check_ours(int dir, const char *path, struct err *e)
 	if (fstat(dir, &st))
 		return err_sys(e, "stat %s", path);
 	if (st.st_uid != geteuid()) {
-		err_set(e, ERR_DENIED, "the state folder %s belongs to user id %u, not to %u", path,
+		err_set(e, ERR_DENIED,
+			"the state folder %s belongs to user id %u, not to %u", path,
 			(unsigned)st.st_uid, (unsigned)geteuid());
-		return err_fix(e, "use --state with a folder of your own, or as root: chown %u %s",
-			       (unsigned)geteuid(), path);
+		return err_fix(
+			e,
+			"use --state with a folder of your own, or as root: chown %u %s",
+			(unsigned)geteuid(), path);
 	}
 	if (st.st_mode & 077) {
-		err_set(e, ERR_DENIED, "the state folder %s is open to others (mode %03o)", path,
+		err_set(e, ERR_DENIED,
+			"the state folder %s is open to others (mode %03o)", path,
 			(unsigned)(st.st_mode & 0777));
-		return err_fix(e, "chmod 700 %s, or use --state with another folder", path);
+		return err_fix(e, "chmod 700 %s, or use --state with another folder",
+			       path);
 	}
 	return 0;
 }
@@ -85,7 +94,8 @@ static int real_path(int dir, const char *path, char *real, struct err *e)
 	if (n < 0)
 		return err_sys(e, "readlink %s (is /proc mounted?)", link);
 	if (n > LED_PATH_SIZE - 32)
-		return err_set(e, ERR_INVALID, "the path of the state folder %s is too long", path);
+		return err_set(e, ERR_INVALID,
+			       "the path of the state folder %s is too long", path);
 	real[n] = '\0';
 	return 0;
 }
@@ -120,25 +130,31 @@ int led_dir_open_ro(const char *path, char *real, struct err *e)
 
 int led_file_open(int dir, const char *name, struct err *e)
 {
-	AUTO_FD fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-			    0600);
+	AUTO_FD fd =
+		openat(dir, name,
+		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st))
 		return err_sys(e, "open %s in the state folder", name);
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) ||
 	    st.st_nlink != 1) {
-		err_set(e, ERR_DENIED, "%s in the state folder is not a private file of ours", name);
-		return err_fix(e, "see who changed it (owner, mode 0600, no links), or use --state "
-				  "with another folder");
+		err_set(e, ERR_DENIED,
+			"%s in the state folder is not a private file of ours", name);
+		return err_fix(
+			e,
+			"see who changed it (owner, mode 0600, no links), or use --state "
+			"with another folder");
 	}
 	return fd_steal(&fd);
 }
 
 static struct flock one_byte(short type, int64_t byte)
 {
-	return (struct flock){
-		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+	return (struct flock){.l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = (off_t)byte,
+			      .l_len = 1};
 }
 
 int led_lock(int fd, int64_t byte, unsigned timeout_ms, struct err *e)
@@ -154,9 +170,12 @@ int led_lock(int fd, int64_t byte, unsigned timeout_ms, struct err *e)
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_sys(e, "lock the state folder");
 		if (loop_now_us() >= until) {
-			err_set(e, ERR_BUSY, "another server holds the state folder's lock");
-			return err_fix(e, "wait until it has started, or use --state with another "
-					  "folder");
+			err_set(e, ERR_BUSY,
+				"another server holds the state folder's lock");
+			return err_fix(
+				e,
+				"wait until it has started, or use --state with another "
+				"folder");
 		}
 		nanosleep(&pause, NULL);
 	}

@@ -1,16 +1,17 @@
 /* store.c: audit.db.
  *
- * Theory of operation. Any number of ledgers may have the file open. A row is appended in one BEGIN
- * IMMEDIATE transaction, which holds SQLite's write lock from before the last hash is read until the
- * new row is committed, so the chain cannot fork. A kill at any point leaves either all of a
- * transaction in the WAL or none that a reader would believe (its frames end with a checksummed
- * commit mark). When a write fails the transaction is rolled back and the chain stands as it was.
+ * Theory of operation. Any number of ledgers may have the file open. A row is appended in one
+ * BEGIN IMMEDIATE transaction, which holds SQLite's write lock from before the last hash is
+ * read until the new row is committed, so the chain cannot fork. A kill at any point leaves
+ * either all of a transaction in the WAL or none that a reader would believe (its frames end
+ * with a checksummed commit mark). When a write fails the transaction is rolled back and the
+ * chain stands as it was.
  *
- * Durability: synchronous=NORMAL does not fsync at commit; a commit survives our death because it
- * is in the page cache, and power loss only once it was synced. led_sync does that with one
+ * Durability: synchronous=NORMAL does not fsync at commit; a commit survives our death because
+ * it is in the page cache, and power loss only once it was synced. led_sync does that with one
  * fsync of the WAL: SQLite rebuilds every commit in it after a power cut, so the database file
- * itself need not be touched. Checkpoints, which cost two fsyncs and a copy, are taken
- * out of the commit path (the WAL hook only counts pages) and done after a sync when the WAL has
+ * itself need not be touched. Checkpoints, which cost two fsyncs and a copy, are taken out of
+ * the commit path (the WAL hook only counts pages) and done after a sync when the WAL has
  * grown; no acknowledgement waits for them but those that arrive meanwhile. */
 #include "sandbox/ledger/store.h"
 
@@ -31,20 +32,23 @@
 #define CHECKPOINT_PAGES 2000
 
 #define ENDED "('outcome','unknown')"
-#define BODY(row, key) "CASE WHEN json_valid(" row ".body) THEN json_extract(" row ".body,'$." key "') END"
+/* A member of a row's body; NULL where the body is no JSON. */
+#define BODY(row, key)                                                                 \
+	" CASE WHEN json_valid(" row ".body) THEN json_extract(" row ".body,'$." key   \
+	"') END"
 
 static const char *const sql[] = {
 	[LED_SQL_IDENTITY] =
 		"SELECT (SELECT application_id FROM pragma_application_id),"
 		" (SELECT user_version FROM pragma_user_version),"
 		" (SELECT count(*) FROM sqlite_schema)",
+	/* Small pages: a commit puts four or five whole ones into the log, whatever it changes.
+	 * recursive_triggers, so that REPLACE meets the trigger that refuses deletion. */
 	[LED_SQL_PRAGMAS] =
-		/* a commit puts four or five whole pages into the log, whatever it changes */
-		"PRAGMA page_size=2048;"
-		"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
-		"PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA secure_delete=ON;"
-		"PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=8388608;"
-		"PRAGMA recursive_triggers=ON;", /* so that REPLACE meets the delete trigger */
+		"PRAGMA page_size=2048; PRAGMA recursive_triggers=ON; PRAGMA trusted_schema=OFF;"
+		"PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+		"PRAGMA cache_size=-512; PRAGMA secure_delete=ON; PRAGMA synchronous=NORMAL;"
+		"PRAGMA journal_size_limit=8388608;",
 	[LED_SQL_PRAGMAS_RO] =
 		"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
 		"PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2048; PRAGMA query_only=ON;",
@@ -81,27 +85,33 @@ static const char *const sql[] = {
 	[LED_SQL_SET_HEAD] = "UPDATE head SET seq=?1, hash=?2 WHERE id=1",
 	[LED_SQL_HAS_INTENT] =
 		"SELECT 1 FROM audit WHERE run_id=?1 AND run_id<>'' AND kind='intent'",
-	[LED_SQL_OPEN_ADD] = "INSERT INTO open_runs(run_id,instance,seq) VALUES(?1,?2,?3)",
+	[LED_SQL_OPEN_ADD] =
+		"INSERT INTO open_runs(run_id,instance,seq) VALUES(?1,?2,?3)",
 	[LED_SQL_OPEN_DEL] = "DELETE FROM open_runs WHERE run_id=?1 AND instance=?2",
 	[LED_SQL_OPEN_FIRST] =
 		"SELECT o.run_id, o.seq, coalesce(a.principal,'') FROM open_runs o"
 		" LEFT JOIN audit a ON a.seq=o.seq WHERE o.instance=?1 ORDER BY o.seq LIMIT 1",
-	[LED_SQL_INSTANCE_ADD] = "INSERT INTO instances(boot_id,started_us) VALUES(?1,?2)",
-	[LED_SQL_INSTANCE_END] = "UPDATE instances SET ended_us=?2, ended_how=?3 WHERE id=?1",
+	[LED_SQL_INSTANCE_ADD] =
+		"INSERT INTO instances(boot_id,started_us) VALUES(?1,?2)",
+	[LED_SQL_INSTANCE_END] =
+		"UPDATE instances SET ended_us=?2, ended_how=?3 WHERE id=?1",
 	[LED_SQL_INSTANCE_NEXT] =
 		"SELECT id FROM instances WHERE ended_us IS NULL AND id>?1 ORDER BY id LIMIT 1",
 	[LED_SQL_INSTANCE_MAX] = "SELECT coalesce(max(id),0) FROM instances",
 	[LED_SQL_SNAPSHOT] = "BEGIN",
+	/* clang-format off */
 	[LED_SQL_LIST] =
 		"SELECT i.seq, i.ts_us, i.kind, i.run_id, i.principal, i.instance,"
-		" " BODY("i", "tool") ", " BODY("i", "runtime") ", " BODY("i", "detail") ","
-		" o.kind, " BODY("o", "status") ", " BODY("o", "duration_us") ","
-		" " BODY("o", "exit_code") ", " BODY("o", "signal")
+		BODY("i", "tool") "," BODY("i", "runtime") "," BODY("i", "detail") ","
+		" o.kind," BODY("o", "status") "," BODY("o", "duration_us") ","
+		BODY("o", "exit_code") "," BODY("o", "signal")
 		" FROM (SELECT * FROM audit WHERE kind IN ('intent','refused')"
 		"  ORDER BY seq DESC LIMIT ?1) i"
-		" LEFT JOIN audit o ON o.seq=(SELECT min(seq) FROM audit WHERE run_id=i.run_id"
-		"  AND run_id<>'' AND seq>i.seq AND kind IN " ENDED " AND i.kind='intent')"
+		" LEFT JOIN audit o ON o.seq=(SELECT min(seq) FROM audit"
+		"  WHERE run_id=i.run_id AND run_id<>'' AND seq>i.seq AND kind IN " ENDED
+		"  AND i.kind='intent')"
 		" ORDER BY i.seq",
+	/* clang-format on */
 	[LED_SQL_RUN_PREFIX] =
 		"SELECT DISTINCT run_id FROM audit WHERE run_id<>'' AND run_id>=?1 AND run_id<?2"
 		" ORDER BY run_id LIMIT 4",
@@ -109,27 +119,29 @@ static const char *const sql[] = {
 		"SELECT seq,ts_us,instance,kind,run_id,principal,body,prev,hash,"
 		" CASE WHEN json_valid(body) THEN json(body) END"
 		" FROM audit WHERE run_id=?1 AND run_id<>'' ORDER BY seq",
-	[LED_SQL_BODY_EACH] = "SELECT key, coalesce(atom,value,'none') FROM json_each(?1)",
+	[LED_SQL_BODY_EACH] =
+		"SELECT key, coalesce(atom,value,'none') FROM json_each(?1)",
 	[LED_SQL_CHAIN] =
 		"SELECT seq,ts_us,instance,kind,run_id,principal,body,prev,hash"
 		" FROM audit NOT INDEXED ORDER BY seq",
-	[LED_SQL_SEQ_OF_HASH] = "SELECT seq FROM audit NOT INDEXED WHERE hash=?1 LIMIT 1",
+	[LED_SQL_SEQ_OF_HASH] =
+		"SELECT seq FROM audit NOT INDEXED WHERE hash=?1 LIMIT 1",
 	[LED_SQL_HEAD] = "SELECT seq, hash FROM head WHERE id=1",
 	[LED_SQL_UNCLOSED] =
 		"SELECT i.seq, i.run_id, i.instance FROM audit i WHERE i.kind='intent' AND NOT EXISTS"
 		" (SELECT 1 FROM audit o WHERE o.run_id=i.run_id AND o.run_id<>'' AND o.seq>i.seq"
 		" AND o.kind IN " ENDED ") ORDER BY i.seq",
-	[LED_SQL_TRIGGERS] =
-		"SELECT count(*) FROM sqlite_schema WHERE type='trigger'"
-		" AND name IN ('audit_no_update','audit_no_delete')",
+	[LED_SQL_TRIGGERS] = "SELECT count(*) FROM sqlite_schema WHERE type='trigger'"
+			     " AND name IN ('audit_no_update','audit_no_delete')",
 	[LED_SQL_INTEGRITY] = "PRAGMA integrity_check(1)",
 };
 _Static_assert(ARRAY_LEN(sql) == LED_SQL_COUNT, "one string per statement");
 
-static const char *const file_names[] = {"audit.db", "audit.db-wal", "audit.db-shm", "lock"};
+static const char *const file_names[] = {"audit.db", "audit.db-wal", "audit.db-shm",
+					 "lock"};
 _Static_assert(ARRAY_LEN(file_names) == LED_FILES, "one identity per file");
 
-/* --- statements and errors --------------------------------------------------------------------- */
+/* --- statements and errors -------------------------------------------------------- */
 
 static bool is_full(int code, int sys)
 {
@@ -144,36 +156,44 @@ int led_sql_err(struct led_store *s, const char *what, struct err *e)
 	const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
 
 	if (is_full(code, sys)) {
-		err_set(e, ERR_LIMIT, "%s: the disk that holds %s is full", what, s->path);
-		return err_fix(e, "free space on that disk; nothing runs without a record");
+		err_set(e, ERR_LIMIT, "%s: the disk that holds %s is full", what,
+			s->path);
+		return err_fix(
+			e, "free space on that disk; nothing runs without a record");
 	}
 	if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
-		err_set(e, ERR_BUSY, "%s: %s/audit.db is locked by another process", what,
-			s->path);
-		return err_fix(e, "see which process holds the file open (fuser) and end it");
+		err_set(e, ERR_BUSY, "%s: %s/audit.db is locked by another process",
+			what, s->path);
+		return err_fix(
+			e, "see which process holds the file open (fuser) and end it");
 	}
 	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
-		err_set(e, ERR_INTERNAL, "%s: %s/audit.db is damaged: %s", what, s->path, text);
-		return err_fix(e, "keep the files for examination; restore a backup, or start "
-				  "with another --state");
+		err_set(e, ERR_INTERNAL, "%s: %s/audit.db is damaged: %s", what,
+			s->path, text);
+		return err_fix(
+			e, "keep the files for examination; restore a backup, or start "
+			   "with another --state");
 	}
 	if (code == SQLITE_READONLY) {
-		err_set(e, ERR_INTERNAL, "%s: %s/audit.db cannot be written: %s", what, s->path,
-			text);
-		return err_fix(e, "use --state with a folder on a file system that can be written");
+		err_set(e, ERR_INTERNAL, "%s: %s/audit.db cannot be written: %s", what,
+			s->path, text);
+		return err_fix(
+			e,
+			"use --state with a folder on a file system that can be written");
 	}
 	if (code == SQLITE_NOMEM)
 		return err_set(e, ERR_LIMIT, "%s: out of memory", what);
 	if (sys && (code == SQLITE_IOERR || code == SQLITE_CANTOPEN))
-		return err_set(e, ERR_INTERNAL, "%s: %s/audit.db: %s (%s)", what, s->path, text,
-			       strerror(sys));
+		return err_set(e, ERR_INTERNAL, "%s: %s/audit.db: %s (%s)", what,
+			       s->path, text, strerror(sys));
 	return err_set(e, ERR_INTERNAL, "%s: %s/audit.db: %s", what, s->path, text);
 }
 
 sqlite3_stmt *led_stmt(struct led_store *s, enum led_sql q, struct err *e)
 {
-	if (!s->stmt[q] && sqlite3_prepare_v3(s->db, sql[q], -1, SQLITE_PREPARE_PERSISTENT,
-					      &s->stmt[q], NULL)) {
+	if (!s->stmt[q] &&
+	    sqlite3_prepare_v3(s->db, sql[q], -1, SQLITE_PREPARE_PERSISTENT,
+			       &s->stmt[q], NULL)) {
 		led_sql_err(s, "prepare", e);
 		return NULL;
 	}
@@ -215,10 +235,11 @@ struct sv led_col(sqlite3_stmt *st, int at)
 
 static int exec(struct led_store *s, enum led_sql q, const char *what, struct err *e)
 {
-	return sqlite3_exec(s->db, sql[q], NULL, NULL, NULL) ? led_sql_err(s, what, e) : 0;
+	return sqlite3_exec(s->db, sql[q], NULL, NULL, NULL) ? led_sql_err(s, what, e)
+							     : 0;
 }
 
-/* --- transactions and durability ---------------------------------------------------------------- */
+/* --- transactions and durability -------------------------------------------------- */
 
 int led_begin(struct led_store *s, struct err *e)
 {
@@ -260,10 +281,14 @@ int led_check_files(struct led_store *s, struct err *e)
 		if (!fstatat(s->dir, file_names[i], &st, AT_SYMLINK_NOFOLLOW) &&
 		    st.st_dev == s->file[i].dev && st.st_ino == s->file[i].ino)
 			continue;
-		err_set(e, ERR_INTERNAL, "%s/%s was moved, deleted or replaced under the running "
-			"server", s->path, file_names[i]);
-		return err_fix(e, "stop every server of that state folder, put the file back or "
-				  "choose another --state, and start again");
+		err_set(e, ERR_INTERNAL,
+			"%s/%s was moved, deleted or replaced under the running "
+			"server",
+			s->path, file_names[i]);
+		return err_fix(
+			e,
+			"stop every server of that state folder, put the file back or "
+			"choose another --state, and start again");
 	}
 	return 0;
 }
@@ -274,21 +299,23 @@ int led_sync(struct led_store *s, struct err *e)
 
 	if (!s->unsynced)
 		return 0;
-	if (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) || !wal ||
-	    !wal->pMethods)
+	if (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) ||
+	    !wal || !wal->pMethods)
 		return err_set(e, ERR_INTERNAL, "the write-ahead log is not open");
 	if (wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL)) {
 		err_set(e, ERR_INTERNAL, "fsync of %s/audit.db-wal failed", s->path);
-		return err_fix(e, "see the kernel's log: the disk may have lost what it took");
+		return err_fix(
+			e, "see the kernel's log: the disk may have lost what it took");
 	}
 	s->unsynced = false;
 	if (s->wal_pages >= CHECKPOINT_PAGES)
 		/* may be cut short by readers; the next one goes on */
-		sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+					  NULL);
 	return 0;
 }
 
-/* --- opening and closing ----------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------- */
 
 /* Two servers meet for tens of microseconds at a time: SQLite's own handler starts at 1 ms. */
 static int on_busy(void *arg, int n)
@@ -351,8 +378,10 @@ static int check_identity(struct led_store *s, bool *ret_fresh, struct err *e)
 	if (*ret_fresh || (app == APPLICATION_ID && version == SCHEMA_VERSION))
 		return 0;
 	if (app == APPLICATION_ID && version > SCHEMA_VERSION) {
-		err_set(e, ERR_UNAVAILABLE, "%s/audit.db was written by a newer fumehood (schema %lld, "
-			"this one knows %d)", s->path, (long long)version, SCHEMA_VERSION);
+		err_set(e, ERR_UNAVAILABLE,
+			"%s/audit.db was written by a newer fumehood (schema %lld, "
+			"this one knows %d)",
+			s->path, (long long)version, SCHEMA_VERSION);
 		return err_fix(e, "use that version, or --state with another folder");
 	}
 	err_set(e, ERR_DENIED, "%s/audit.db is not a record of fumehood", s->path);
@@ -371,7 +400,8 @@ static int to_wal(struct led_store *s, struct err *e)
 	sqlite3_reset(st);
 	if (good)
 		return 0;
-	err_set(e, ERR_UNAVAILABLE, "the file system of %s has no shared memory maps", s->path);
+	err_set(e, ERR_UNAVAILABLE, "the file system of %s has no shared memory maps",
+		s->path);
 	return err_fix(e, "use --state with a folder on a local file system");
 }
 
@@ -399,7 +429,7 @@ static int open_locked(struct led_store *s, uint32_t *ret_orphans, struct err *e
 
 	if (made < 0)
 		return -1;
-	/* before SQLite has it open: closing any descriptor of a file drops a process' locks on it */
+	/* before SQLite opens it: closing any descriptor of a file drops the process' locks */
 	fd_close(&made);
 	if (connect_db(s, SQLITE_OPEN_READWRITE, e) || ensure_schema(s, e))
 		return -1;
@@ -443,16 +473,19 @@ int led_store_open_ro(struct led_store *s, const char *state_dir, struct err *e)
 		err_set(e, ERR_NOT_FOUND, "there is no record in %s", s->path);
 		return err_fix(e, "name the server's folder with --state");
 	}
-	s->lock = openat(s->dir, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	s->lock =
+		openat(s->dir, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (connect_db(s, SQLITE_OPEN_READONLY, e) ||
 	    exec(s, LED_SQL_PRAGMAS_RO, "set up", e) || check_identity(s, &fresh, e))
 		return -1;
 	if (fresh)
-		return err_set(e, ERR_NOT_FOUND, "the record in %s was never begun", s->path);
+		return err_set(e, ERR_NOT_FOUND, "the record in %s was never begun",
+			       s->path);
 	return 0;
 }
 
-int led_store_end(struct led_store *s, const char *reason, bool stop_written, struct err *e)
+int led_store_end(struct led_store *s, const char *reason, bool stop_written,
+		  struct err *e)
 {
 	if (led_check_files(s, e) || led_begin(s, e))
 		return -1;

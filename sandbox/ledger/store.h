@@ -102,7 +102,7 @@ int led_sync(struct led_store *s, struct err *e);
  * the instance ended, syncs. */
 int led_store_end(struct led_store *s, const char *reason, bool stop_written, struct err *e);
 
-/* --- for the room's other files ---------------------------------------------------------------- */
+/* --- for the room's other files --------------------------------------------------- */
 
 /* The statement, reset and unbound; owned by the store. NULL: e is set. */
 sqlite3_stmt *led_stmt(struct led_store *s, enum led_sql q, struct err *e);

@@ -1,8 +1,9 @@
 /* verify.c: `fumehood audit verify`: the whole chain, recomputed.
  *
- * What it can tell: a row changed, removed, inserted or moved by anyone who did not recompute every
- * later hash and the head. What it cannot: a record rewritten as a whole, or replaced by an older
- * copy, by someone who may write the file; against that the head hash must be kept elsewhere. */
+ * What it can tell: a row changed, removed, inserted or moved by anyone who did not recompute
+ * every later hash and the head. What it cannot: a record rewritten as a whole, or replaced by
+ * an older copy, by someone who may write the file; against that the head hash must be kept
+ * elsewhere. */
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/ledger/report.h"
@@ -18,15 +19,16 @@
 
 struct walk {
 	struct led_store *s;
-	int64_t seq;			/* of the last good row */
-	unsigned char hash[LED_HASH_BYTES];	/* its hash */
-	int64_t bad_seq;		/* the row e is about, 0: none in particular */
-	struct buf *warnings;		/* lines; borrowed */
+	int64_t seq; /* of the last good row */
+	unsigned char hash[LED_HASH_BYTES]; /* its hash */
+	int64_t bad_seq; /* the row e is about, 0: none in particular */
+	struct buf *warnings; /* lines; borrowed */
 	uint64_t warned;
 };
 
-__attribute__((format(printf, 4, 5))) static int bad(struct walk *w, int64_t seq, struct err *e,
-						      const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static int bad(struct walk *w, int64_t seq,
+						     struct err *e, const char *fmt,
+						     ...)
 {
 	char text[256];
 	va_list ap;
@@ -36,11 +38,14 @@ __attribute__((format(printf, 4, 5))) static int bad(struct walk *w, int64_t seq
 	va_end(ap);
 	w->bad_seq = seq;
 	err_set(e, ERR_INVALID, "row %" PRId64 " %s", seq, text);
-	return err_fix(e, "the record was altered or damaged: keep the files for examination and "
-			  "compare with a backup; rows before this one are intact");
+	return err_fix(
+		e,
+		"the record was altered or damaged: keep the files for examination and "
+		"compare with a backup; rows before this one are intact");
 }
 
-__attribute__((format(printf, 2, 3))) static void warn(struct walk *w, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void warn(struct walk *w, const char *fmt,
+						       ...)
 {
 	va_list ap;
 
@@ -57,9 +62,11 @@ static const struct {
 	const char *name;
 	int type;
 } columns[] = {
-	{"seq", SQLITE_INTEGER}, {"ts_us", SQLITE_INTEGER}, {"instance", SQLITE_INTEGER},
-	{"kind", SQLITE_TEXT},	 {"run_id", SQLITE_TEXT},   {"principal", SQLITE_TEXT},
-	{"body", SQLITE_TEXT},	 {"prev", SQLITE_BLOB},	    {"hash", SQLITE_BLOB},
+	{"seq", SQLITE_INTEGER},      {"ts_us", SQLITE_INTEGER},
+	{"instance", SQLITE_INTEGER}, {"kind", SQLITE_TEXT},
+	{"run_id", SQLITE_TEXT},      {"principal", SQLITE_TEXT},
+	{"body", SQLITE_TEXT},	      {"prev", SQLITE_BLOB},
+	{"hash", SQLITE_BLOB},
 };
 
 static int read_row(struct walk *w, sqlite3_stmt *st, struct led_row *r, struct err *e)
@@ -67,7 +74,8 @@ static int read_row(struct walk *w, sqlite3_stmt *st, struct led_row *r, struct 
 	r->seq = sqlite3_column_int64(st, 0);
 	for (unsigned i = 0; i < ARRAY_LEN(columns); i++)
 		if (sqlite3_column_type(st, (int)i) != columns[i].type)
-			return bad(w, r->seq, e, "was changed: its %s has the wrong type",
+			return bad(w, r->seq, e,
+				   "was changed: its %s has the wrong type",
 				   columns[i].name);
 	r->ts_us = sqlite3_column_int64(st, 1);
 	r->instance = sqlite3_column_int64(st, 2);
@@ -79,7 +87,8 @@ static int read_row(struct walk *w, sqlite3_stmt *st, struct led_row *r, struct 
 		struct sv hash = led_col(st, i);
 
 		if (hash.n != LED_HASH_BYTES)
-			return bad(w, r->seq, e, "was changed: its %s is not 32 bytes long",
+			return bad(w, r->seq, e,
+				   "was changed: its %s is not 32 bytes long",
 				   columns[i].name);
 		memcpy(i == 7 ? r->prev : r->hash, hash.p, LED_HASH_BYTES);
 	}
@@ -105,22 +114,28 @@ static int64_t seq_of_hash(struct walk *w, const unsigned char hash[32], struct 
 }
 
 /* Its prev is not the hash of the row before it. */
-static int wrong_place(struct walk *w, const struct led_row *r, bool own_hash, struct err *e)
+static int wrong_place(struct walk *w, const struct led_row *r, bool own_hash,
+		       struct err *e)
 {
 	int64_t from = seq_of_hash(w, r->prev, e);
 
 	if (from < 0)
 		return -1;
 	if (from > 0)
-		return bad(w, r->seq, e,
-			   "is out of order: it was written after what is now row %" PRId64, from);
+		return bad(
+			w, r->seq, e,
+			"is out of order: it was written after what is now row %" PRId64,
+			from);
 	if (own_hash)
 		return bad(w, r->seq, e,
-			   "does not follow row %" PRId64 ": it was inserted, or what it followed "
+			   "does not follow row %" PRId64
+			   ": it was inserted, or what it followed "
 			   "was replaced or removed",
 			   w->seq);
-	return bad(w, r->seq, e, "was changed or replaced: neither its hash nor its link to row "
-		   "%" PRId64 " holds", w->seq);
+	return bad(w, r->seq, e,
+		   "was changed or replaced: neither its hash nor its link to row "
+		   "%" PRId64 " holds",
+		   w->seq);
 }
 
 static int check_row(struct walk *w, const struct led_row *r, struct err *e)
@@ -131,8 +146,8 @@ static int check_row(struct walk *w, const struct led_row *r, struct err *e)
 	if (r->seq < w->seq + 1)
 		return bad(w, r->seq, e, "was inserted: the record begins with row 1");
 	if (r->seq > w->seq + 2)
-		return bad(w, w->seq + 1, e, "is missing, and so are all up to row %" PRId64,
-			   r->seq - 1);
+		return bad(w, w->seq + 1, e,
+			   "is missing, and so are all up to row %" PRId64, r->seq - 1);
 	if (r->seq > w->seq + 1)
 		return bad(w, w->seq + 1, e, "is missing");
 	led_row_hash(r, hash);
@@ -140,7 +155,8 @@ static int check_row(struct walk *w, const struct led_row *r, struct err *e)
 	if (memcmp(r->prev, w->hash, sizeof(w->hash)))
 		return wrong_place(w, r, own_hash, e);
 	if (!own_hash)
-		return bad(w, r->seq, e, "was changed: its contents do not give its hash");
+		return bad(w, r->seq, e,
+			   "was changed: its contents do not give its hash");
 	w->seq = r->seq;
 	memcpy(w->hash, r->hash, sizeof(w->hash));
 	return 0;
@@ -173,17 +189,23 @@ static int check_head(struct walk *w, struct err *e)
 	if (rc < 0)
 		return -1;
 	if (!rc)
-		return bad(w, w->seq, e, "is the last, but the head of the record was removed");
+		return bad(w, w->seq, e,
+			   "is the last, but the head of the record was removed");
 	seq = sqlite3_column_int64(st, 0);
-	same = sv_eq(led_col(st, 1), (struct sv){(const char *)w->hash, LED_HASH_BYTES});
+	same = sv_eq(led_col(st, 1),
+		     (struct sv){(const char *)w->hash, LED_HASH_BYTES});
 	sqlite3_reset(st);
 	if (seq > w->seq)
-		return bad(w, w->seq + 1, e, "is missing, as is everything after it: %" PRId64
-			   " rows were written", seq);
+		return bad(w, w->seq + 1, e,
+			   "is missing, as is everything after it: %" PRId64
+			   " rows were written",
+			   seq);
 	if (seq < w->seq)
-		return bad(w, seq + 1, e, "was inserted: %" PRId64 " rows were written", seq);
+		return bad(w, seq + 1, e, "was inserted: %" PRId64 " rows were written",
+			   seq);
 	if (!same)
-		return bad(w, seq, e, "is not the last row that was written: its hash is not the "
+		return bad(w, seq, e,
+			   "is not the last row that was written: its hash is not the "
 			   "head's");
 	return 0;
 }
@@ -203,8 +225,10 @@ static int check_file(struct walk *w, struct err *e)
 	sqlite3_reset(st);
 	if (good)
 		return 0;
-	err_set(e, ERR_INVALID, "the rows are intact, but the file is damaged: %s", text);
-	return err_fix(e, "keep the files for examination and start with another --state");
+	err_set(e, ERR_INVALID, "the rows are intact, but the file is damaged: %s",
+		text);
+	return err_fix(e,
+		       "keep the files for examination and start with another --state");
 }
 
 static int check_unclosed(struct walk *w, const struct led_live *live, struct err *e)
@@ -215,7 +239,8 @@ static int check_unclosed(struct walk *w, const struct led_live *live, struct er
 
 	while (st && (rc = led_step(w->s, st, "look for open runs", e)) == 1)
 		if (!led_live_has(live, sqlite3_column_int64(st, 2)))
-			warn(w, "row %lld: run %s has neither an outcome nor a living server "
+			warn(w,
+			     "row %lld: run %s has neither an outcome nor a living server "
 			     "(the next start on this folder closes it)",
 			     (long long)sqlite3_column_int64(st, 0),
 			     log_esc(led_col(st, 1), run, sizeof(run)));
@@ -235,7 +260,7 @@ static int check_triggers(struct walk *w, struct err *e)
 	return 0;
 }
 
-static void report_json(FILE *out, const struct walk *w, const struct err *e)
+static int report_json(FILE *out, const struct walk *w, struct err *e)
 {
 	AUTO_BUF b = {.max = REPORT_MAX_BYTES};
 	struct sv rest = buf_view(w->warnings), line;
@@ -258,8 +283,10 @@ static void report_json(FILE *out, const struct walk *w, const struct err *e)
 		jw_str(&j, line);
 	jw_arr_end(&j);
 	jw_obj_end(&j);
-	if (!b.failed)
-		led_put_json(out, buf_view(&b));
+	if (b.failed)
+		return err_set(e, ERR_LIMIT, "out of memory writing the report");
+	led_put_json(out, buf_view(&b));
+	return 0;
 }
 
 static void report_text(FILE *out, const struct walk *w)
@@ -273,10 +300,12 @@ static void report_text(FILE *out, const struct walk *w)
 	while (sv_cut(&rest, '\n', &more, &line))
 		fprintf(out, "warning: " SV_FMT "\n", SV_ARG(line));
 	if (w->warned > WARNINGS_SHOWN)
-		fprintf(out, "warning: and %" PRIu64 " more\n", w->warned - WARNINGS_SHOWN);
+		fprintf(out, "warning: and %" PRIu64 " more\n",
+			w->warned - WARNINGS_SHOWN);
 }
 
-int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows, struct err *e)
+int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows,
+		     struct err *e)
 {
 	AUTO_STORE s = {0};
 	AUTO_LIVE live = {0};
@@ -291,7 +320,7 @@ int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows, s
 	rc = check_chain(&w, &mine) || check_head(&w, &mine) || check_file(&w, &mine) ||
 	     check_triggers(&w, &mine) || check_unclosed(&w, &live, &mine);
 	if (q->json)
-		report_json(out, &w, &mine);
+		rc = report_json(out, &w, &mine) || rc;
 	else if (!rc)
 		report_text(out, &w);
 	if (rc) {

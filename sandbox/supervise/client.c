@@ -214,9 +214,13 @@ static void lose(struct sup_client *c)
 
 		if (!r->has_result && !r->has_err) {
 			r->has_err = true;
-			err_set(&r->err, ERR_LOST,
-				"the keeper process ended while the program ran; its sandbox ended "
-				"with it");
+			err_set(&r->err, ERR_LOST, "%s",
+				c->ready ? "the keeper process ended while the program ran; its "
+					   "sandbox ended with it"
+					 : "the server could not start: nothing was run");
+			if (!c->ready)
+				err_fix(&r->err, "the server's log on stderr says why; run "
+						 "`fumehood doctor` on the host");
 		}
 		answer(r);
 	}

@@ -42,7 +42,8 @@ void keeper_tell(struct keeper *k, struct ipc_msg *m)
 {
 	struct err e = {0};
 
-	if (!k->front_gone && ipc_send(k->front, m, &e))
+	/* one that has gone is the ordinary end, which its socket will tell */
+	if (!k->front_gone && ipc_send(k->front, m, &e) && e.code != ERR_LOST)
 		log_err("front_does_not_listen", &e);
 }
 

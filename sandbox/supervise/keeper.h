@@ -48,12 +48,11 @@ struct run {
 	uint64_t code_bytes, input_bytes, stdin_bytes;
 	int code_fd, input_fd, stdin_fd;	/* owned */
 	struct launch_sandbox sandbox;
-	bool has_sandbox;
 	int workspace_fd;		/* owned; from the guest */
 	struct loop_io ctl_io, child_io, oom_io;
 	struct loop_timer timer;	/* deadline, then the kill ladder */
 	bool child_ended;		/* bwrap has: what is left is polled for */
-	uint64_t started_us, ended_us;
+	uint64_t launched_us, started_us, ended_us;
 	struct verdict_evidence evidence;
 	struct err failure;		/* set: there is no verdict but an error */
 	struct sup_result result;

@@ -174,6 +174,7 @@ static void do_launch(struct run *r)
 		close_books(r);
 		return;
 	}
+	r->launched_us = loop_now_us();
 	bad = open_pipes(r, &io, &r->failure) ||
 		  launch_sandbox(r->k->host, r->plan, &io, &r->sandbox, &r->failure);
 
@@ -186,7 +187,6 @@ static void do_launch(struct run *r)
 		close_books(r);
 		return;
 	}
-	r->has_sandbox = true;
 	r->state = RUN_STARTING;
 	loop_timer_set(&r->k->loop, &r->timer, START_MS);
 	if (watch(r, &r->failure))
@@ -198,7 +198,6 @@ static void do_launch(struct run *r)
 static void do_started(struct run *r)
 {
 	r->state = RUN_RUNNING;
-	r->started_us = loop_now_us();
 	loop_timer_set(&r->k->loop, &r->timer, pol_plan_limits(r->plan)->wall_ms);
 }
 
@@ -323,7 +322,6 @@ static void close_books(struct run *r)
 
 static void do_gone(struct run *r)
 {
-	r->has_sandbox = false;
 	close_books(r);
 }
 
@@ -411,6 +409,12 @@ static void guest_failed(struct run *r, struct ipc_msg *m)
 	run_event(r, EV_FAILED);
 }
 
+/* The guest saw the moment; the host's own clock bounds what it may say. */
+static uint64_t clamp(uint64_t v, uint64_t min, uint64_t max)
+{
+	return v < min ? min : v > max ? max : v;
+}
+
 /* Everything in m is hostile bytes: it can end its own run early and lie about its own status,
  * nothing else. */
 static void guest_record(struct run *r, struct ipc_msg *m)
@@ -421,8 +425,10 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 		r->sandbox.guest_pidfd = ipc_take_fd(m);
 		return;
 	case GUEST_STARTED: {
+		uint64_t when = ipc_get_u64(m);
 		int program = ipc_take_fd(m);
 
+		r->started_us = clamp(when, r->launched_us, loop_now_us());
 		fd_close(&program);
 		fd_close(&r->workspace_fd);
 		r->workspace_fd = ipc_take_fd(m);
@@ -433,6 +439,7 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 		/* once the keeper has begun to kill, a status only tells of that */
 		if (r->state == RUN_RUNNING) {
 			r->evidence.wait_status = (int)ipc_get_u32(m);
+			r->ended_us = clamp(ipc_get_u64(m), r->started_us, loop_now_us());
 			r->evidence.has_status = ipc_end(m);
 		}
 		run_event(r, EV_ENDED);

@@ -49,12 +49,13 @@ def inside(server, listeners):
 
 
 @pytest.fixture
-def fresh_server(request, server):
+def fresh_server(server):
     """A server of its own for tests that end or measure one; started as `server` was."""
     made = lab.Server(as_user=server.as_user)
     yield made
     if made.proc.poll() is None:
         made.close()
+    made.discard()
 
 
 def skip(reason):

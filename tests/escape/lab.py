@@ -2,23 +2,24 @@
 import base64
 import functools
 import glob
-import json
+import fcntl
 import os
 import pty
-import queue
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
-import fcntl
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-BINARY = os.environ.get("FUMEHOOD", os.path.join(ROOT, "build", "fumehood"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import mcp  # noqa: E402
+
+BINARY = mcp.BINARY
 USER = 4242  # an ordinary user that owns nothing on any host
 IS_ROOT = os.geteuid() == 0
 AS_USER = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"] if IS_ROOT else []
@@ -69,91 +70,18 @@ def parse(text):
 # --- servers -----------------------------------------------------------------------------------
 
 
-class Server:
-    """One `fumehood stdio`, spoken to in lines of JSON. Every line it ever wrote is kept raw."""
+class Server(mcp.Server):
+    """One `fumehood stdio`, started by root or (as_user) by an ordinary user."""
 
-    def __init__(self, as_user, *extra):
-        self.dir = tempfile.mkdtemp(prefix="escape-")
-        self.as_user = as_user and IS_ROOT
-        argv, env = [BINARY], dict(os.environ, FUMEHOOD_LOG_LEVEL="info")
-        if self.as_user:
-            os.chmod(self.dir, 0o755)
-            home = os.path.join(self.dir, "home")
-            os.mkdir(home, 0o700)
-            os.chown(home, USER, USER)
-            argv = AS_USER + [self._copy_of_binary()]
-            env.update(HOME=home, XDG_STATE_HOME=home, XDG_RUNTIME_DIR=home, TMPDIR="/tmp")
-            state = os.path.join(home, "state")
-        else:
-            state = os.path.join(self.dir, "state")
-        self.raw, self.lock = [], threading.Lock()
-        self.reading = threading.Event()  # cleared: the client does not read
-        self.reading.set()
-        self.waiting, self.next_id = {}, 1
-        self.err = open(os.path.join(self.dir, "stderr"), "w+b")
-        self.proc = subprocess.Popen(argv + ["stdio", "--state", state, *extra],
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     stderr=self.err, env=env, cwd="/")
-        threading.Thread(target=self._read, daemon=True).start()
-        self.request("initialize", {"protocolVersion": "2025-06-18", "capabilities": {},
-                                    "clientInfo": {"name": "escape", "version": "1"}})
-        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+    def __init__(self, as_user):
+        self.as_user = as_user
+        super().__init__(uid=USER if as_user and IS_ROOT else None)
+        self.initialize()
+        self.tools()
 
-    def _copy_of_binary(self):
-        copy = os.path.join(self.dir, "fumehood")
-        shutil.copyfile(BINARY, copy)
-        os.chmod(copy, 0o755)
-        beside = os.path.join(os.path.dirname(BINARY), "bwrap")
-        if os.path.exists(beside):
-            shutil.copyfile(beside, os.path.join(self.dir, "bwrap"))
-            os.chmod(os.path.join(self.dir, "bwrap"), 0o755)
-        return copy
-
-    def _read(self):
-        for line in self.proc.stdout:
-            self.reading.wait()
-            with self.lock:
-                self.raw.append(line)
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            box = self.waiting.get(message.get("id")) if "method" not in message else None
-            if box:
-                box.put(message)
-        for box in list(self.waiting.values()):
-            box.put(None)
-
-    def send(self, message):
-        with self.lock:
-            self.proc.stdin.write(json.dumps(message).encode() + b"\n")
-            self.proc.stdin.flush()
-
-    def start(self, method, params):
-        """Sends a request and returns the queue its answer will come to."""
-        with self.lock:
-            number, self.next_id = self.next_id, self.next_id + 1
-        box = self.waiting[number] = queue.Queue()
-        box.number = number
-        self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        return box
-
-    def request(self, method, params, timeout=120):
-        message = self.start(method, params).get(timeout=timeout)
-        assert message is not None, f"the server went away: {self.log()[-2000:]}"
-        return message
-
-    def tool(self, tool, timeout=120, **arguments):
-        """The result of a tool call, as the protocol has it."""
-        message = self.request("tools/call", {"name": tool, "arguments": arguments}, timeout)
-        assert "result" in message, message
-        return message["result"]
-
-    def run(self, tool, timeout=120, **arguments):
+    def run(self, tool, **arguments):
         """The structured result of a run that took place."""
-        result = self.tool(tool, timeout, **arguments)
-        assert not result.get("isError"), result
-        return result["structuredContent"]
+        return self.call(tool, arguments, timeout=120)
 
     def python(self, code, **arguments):
         return self.run("run_code", language="python", code=code, **arguments)
@@ -161,18 +89,13 @@ class Server:
     def bash(self, code, **arguments):
         return self.run("run_code", language="bash", code=code, **arguments)
 
-    def in_background(self, tool, **arguments):
-        """Starts a run; the queue its answer will come to."""
-        return self.start("tools/call", {"name": tool, "arguments": arguments})
-
-    def log(self):
-        self.err.flush()
-        with open(self.err.name, "rb") as f:
-            return f.read().decode("utf-8", "replace")
-
-    def lines(self):
-        with self.lock:
-            return list(self.raw)
+    def refusal(self, tool, **arguments):
+        """Why a call was refused, or None when it was not; whether it ran does not matter."""
+        try:
+            self.run(tool, **arguments)
+        except (mcp.RpcError, mcp.ToolError) as error:
+            return error
+        return None
 
     def roles(self):
         """Pids of the server's own processes: everything below it outside a sandbox."""
@@ -194,23 +117,10 @@ class Server:
         sizes = {}
         for pid in self.roles():
             try:
-                with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
-                    for line in f:
-                        if line.startswith("VmRSS:"):
-                            sizes[pid] = int(line.split()[1])
-            except OSError:
+                sizes[pid] = int(status_of(pid)["VmRSS"].split()[0])
+            except (OSError, KeyError):
                 continue
         return sizes
-
-    def close(self):
-        try:
-            self.proc.stdin.close()
-        except OSError:
-            pass
-        code = self.proc.wait(timeout=10)
-        self.err.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        return code
 
 
 def run_probes(server, names, listeners):

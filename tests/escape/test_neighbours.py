@@ -12,15 +12,28 @@ def mark():
     return "escape-" + secrets.token_hex(8)
 
 
+def asleep(mark):
+    """Marked processes that have come as far as being `sleep`."""
+    found = []
+    for pid in lab.marked(mark):
+        try:
+            if lab.status_of(pid)["Name"] == "sleep":
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
 @pytest.fixture
 def pair(server, mark):
     """Two programs asleep at the same time, and their processes as the host sees them."""
-    boxes = [server.in_background("run_command", argv=["sleep", "20"], timeout_ms=5000,
+    boxes = [server.in_background("run_command", argv=["sleep", "60"], timeout_ms=20000,
                                   env={"MARK": mark + end}) for end in ("-a", "-b")]
-    assert lab.eventually(lambda: lab.marked(mark + "-a") and lab.marked(mark + "-b"), 10)
-    yield lab.marked(mark + "-a")[0], lab.marked(mark + "-b")[0]
+    assert lab.eventually(lambda: asleep(mark + "-a") and asleep(mark + "-b"), 10)
+    yield asleep(mark + "-a")[0], asleep(mark + "-b")[0]
     for box in boxes:
-        box.get(timeout=30)
+        server.cancel(box)
+    assert lab.eventually(lambda: not lab.marked(mark), 10), "cancelled, but still there"
 
 
 @pytest.mark.parametrize("folder", ["/workspace", "/tmp", "/dev/shm"])
@@ -37,12 +50,21 @@ def test_program_does_not_see_its_neighbours_processes(server, pair):
     assert "main.sh" in result["stdout"] and "sleep" not in result["stdout"], result
 
 
+LISTEN_THEN_SLEEP = """
+import os, socket
+for family, address in ((socket.AF_INET, ("127.0.0.1", 45454)), (socket.AF_UNIX, "\\0neighbour")):
+    s = socket.socket(family)
+    s.bind(address)
+    s.listen()
+    os.dup2(s.fileno(), 100 + family, inheritable=True)
+os.execv("/usr/bin/sleep", ["sleep", "60"])
+"""
+
+
 def test_network_of_one_run_is_not_the_neighbours(server, mark):
-    box = server.in_background(
-        "run_code", language="python", timeout_ms=4000, env={"MARK": mark},
-        code="import socket, time\ns = socket.socket(); s.bind(('127.0.0.1', 45454)); s.listen()\n"
-             "a = socket.socket(socket.AF_UNIX); a.bind('\\0neighbour'); a.listen()\ntime.sleep(60)")
-    assert lab.eventually(lambda: lab.marked(mark), 10)
+    box = server.in_background("run_code", language="python", timeout_ms=20000, env={"MARK": mark},
+                               code=LISTEN_THEN_SLEEP)
+    assert lab.eventually(lambda: asleep(mark), 10), "the neighbour listens before it sleeps"
     code = ("import socket\n"
             "for f, a in ((2, ('127.0.0.1', 45454)), (1, '\\0neighbour')):\n"
             "    try: socket.socket(f).connect(a); print('reached')\n"
@@ -51,7 +73,7 @@ def test_network_of_one_run_is_not_the_neighbours(server, mark):
     own = server.python("import socket\ns = socket.socket(); s.bind(('127.0.0.1', 45454)); s.listen()\n"
                         "socket.create_connection(('127.0.0.1', 45454)); print('reached')")
     assert own["stdout"] == "reached\n", "loopback of its own is there: " + str(own)
-    box.get(timeout=30)
+    server.cancel(box)
 
 
 def test_seen_from_the_host_it_has_no_privilege(server, pair):

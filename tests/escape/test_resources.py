@@ -324,7 +324,7 @@ for i in range(5):
 FLOODS = {
     "one_large_block": "import os\nb = b'x' * (1 << 20)\nfor i in range(1024): os.write(1, b)",
     "no_newline": "import sys\nwhile True: sys.stdout.write('y' * 100000)",
-    "lines": "i = 0\nwhile True: i += 1; print(i)",
+    "lines": "i = 0\nwhile True: i += 1; print(i, 'l' * 500)",
     "stderr": "import os\nwhile True: os.write(2, b'e' * 65536)",
     "both": "import os\nwhile True: os.write(1, b'o' * 4096); os.write(2, b'e' * 4096)",
     "from_children": "import os\nfor i in range(4): os.fork()\nwhile True: os.write(1, b'c' * 65536)",

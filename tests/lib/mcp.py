@@ -180,6 +180,7 @@ class Judge:
         self.progress = {}        # key(token) -> the last value
         self.schemas = {}         # tool -> outputSchema
         self.anonymous = 0        # lines sent raw: errors without an id are theirs
+        self.lists = set()        # results judged before: a list is long and does not change
 
     def asked(self, ident, asked):
         self.open.setdefault(key(ident), []).append(asked)
@@ -228,6 +229,9 @@ class Judge:
         if "error" in message:
             _matches(message["error"], ERROR, f"the error of {asked.method}")
             return
+        seen = asked.method, asked.version, json.dumps(message["result"])
+        if seen in self.lists:
+            return
         modern = asked.version == MODERN or asked.method == "server/discover"
         schema = _result_schema(asked.method, modern)
         if schema is None:
@@ -235,6 +239,7 @@ class Judge:
         _matches(message["result"], schema, f"the result of {asked.method}")
         if asked.method == "tools/list":
             self._tools(message["result"]["tools"], asked.version)
+            self.lists.add(seen)
         if asked.method == "tools/call":
             self._call(message["result"], asked)
 

@@ -4,7 +4,7 @@
 #
 #	VM_DIR       where the image is kept (build/vm); made when missing or out of date
 #	FUMEHOOD     the binary (build/fumehood)
-#	VM_TIMEOUT   seconds for the guest from power-on to power-off (300)
+#	VM_TIMEOUT   seconds for the guest from power-on to power-off (600)
 #	MUST_RUN=1   what cannot run is a failure, not a skip
 set -euo pipefail
 
@@ -94,7 +94,7 @@ echo "# guest starts (accel $accel, console in $console)"
 started=$SECONDS
 status=0
 # --foreground: Ctrl-C reaches qemu too
-timeout --foreground --signal=KILL "${VM_TIMEOUT:-300}" qemu-system-x86_64 \
+timeout --foreground --signal=KILL "${VM_TIMEOUT:-600}" qemu-system-x86_64 \
 	-accel "$accel" -machine q35 -cpu max -smp 2 -m 1024 \
 	-display none -nodefaults -no-reboot \
 	-kernel "$vm/vmlinuz" \

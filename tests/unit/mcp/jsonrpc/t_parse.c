@@ -315,6 +315,35 @@ static void t_tokens(void)
 	cJSON_Delete(word);
 }
 
+static void t_long_token(void)
+{
+	char *word = mem_zalloc(RPC_MAX_ID_BYTES + 1);
+	struct cJSON *made;
+	struct rpc_msg m;
+	struct rpc_fault f;
+	AUTO_BUF b, token;
+
+	memset(word, 'w', RPC_MAX_ID_BYTES);
+	buf_init(&b, 65536);
+	buf_init(&token, 65536);
+	buf_fmt(&b,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{\"a\":\"%s\",\"b\":\"%s\"}}",
+		word, word + 2);
+	ok(!rpc_parse(buf_view(&b), &m, &f), "a message with long strings");
+	ok(!rpc_scalar_text(&m, js_get(m.params, "b"), &token) &&
+		   token.n == RPC_MAX_ID_BYTES,
+	   "text of %d bytes may be a token", RPC_MAX_ID_BYTES);
+	buf_reset(&token);
+	ok(rpc_scalar_text(&m, js_get(m.params, "a"), &token) == -1 && !token.n,
+	   "longer text may not");
+	made = cJSON_CreateString(word);
+	ok(rpc_scalar_text(&m, made, &token) == -1 && !token.n,
+	   "nor may it when made anew");
+	cJSON_Delete(made);
+	rpc_msg_finish(&m);
+	mem_free(word);
+}
+
 /* After coercion a container stands where the source has a string. */
 static void t_tokens_after_coercion(void)
 {
@@ -382,6 +411,7 @@ int main(void)
 	t_limits();
 	t_long_numbers();
 	t_tokens();
+	t_long_token();
 	t_tokens_after_coercion();
 	t_no_memory();
 	return tap_done();

@@ -285,7 +285,7 @@ static void t_messages(void)
 	buf_init(&b, 4096);
 	buf_str(&b, "{");
 	for (int i = 0; i < 2; i++) {
-		buf_str(&b, i ? ",\"" : "\"");
+		buf_str(&b, i ? ",\"x" : "\"x");
 		for (int k = 0; k < 200; k++)
 			buf_str(&b, "\xc3\xa9");
 		buf_str(&b, "\":1");

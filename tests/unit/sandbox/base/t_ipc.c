@@ -249,6 +249,10 @@ static void t_hostile(void)
 	send_raw(s[0], &head, sizeof(head), s[0], 1);
 	ok(ipc_recv(s[1], &in, &e) == -1, "fewer than announced: %s", e.cause);
 	err_clear(&e);
+	head.nfds = IPC_MAX_FDS;
+	send_raw(s[0], &head, sizeof(head), s[0], IPC_MAX_FDS + 1);
+	ok(ipc_recv(s[1], &in, &e) == -1, "as many as were kept of more: %s", e.cause);
+	err_clear(&e);
 	head.nfds = IPC_MAX_FDS + 1;
 	send_raw(s[0], &head, sizeof(head), s[0], IPC_MAX_FDS + 1);
 	ok(ipc_recv(s[1], &in, &e) == -1, "more than any record has: %s", e.cause);

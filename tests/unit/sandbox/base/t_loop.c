@@ -160,7 +160,6 @@ static void on_ready_remove_both(struct loop_io *io, uint32_t events)
 	note('r');
 	loop_del(&loop, &ios[0]);
 	loop_del(&loop, &ios[1]);
-	loop_stop(&loop);
 }
 
 /* Both are ready in one batch; whichever comes first removes the other. */

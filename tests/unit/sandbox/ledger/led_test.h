@@ -63,7 +63,7 @@ UNUSED static void skip(const char *why)
 		ok(1, "# SKIP %s", why);
 }
 
-/* --- a ledger process -------------------------------------------------------------------------- */
+/* --- a ledger process ------------------------------------------------------------- */
 
 struct ledger {
 	pid_t pid;
@@ -140,7 +140,7 @@ UNUSED static int ledger_wait(struct ledger *l)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* --- records ----------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------- */
 
 UNUSED static struct led_intent sample_intent(const char *run)
 {
@@ -214,7 +214,7 @@ UNUSED static uint32_t ask_event(struct ledger *l, struct sv kind, struct sv det
 	return ask(l, &m, NULL);
 }
 
-/* --- the audit commands and raw SQL ------------------------------------------------------------ */
+/* --- the audit commands and raw SQL ----------------------------------------------- */
 
 /* Rows of an intact record, or -1 with e. */
 UNUSED static int64_t verify(const char *dir, struct err *e)

@@ -7,11 +7,13 @@ static void make_record(void)
 	struct led_outcome x = sample_outcome("run_bb22");
 	struct led_event v = {.kind = SV("refused"),
 			      .principal = SV("local"),
-			      .detail = SV("no \x1b]0;owned\x07 such language \xc2\x9b")};
+			      .detail =
+				      SV("no \x1b]0;owned\x07 such language \xc2\x9b")};
 	struct ipc_msg m;
 
 	must(ledger_start(&l, state_dir));
-	must(ask_intent(&l, "run_aa11") == LED_ACK && ask_outcome(&l, "run_aa11") == LED_ACK);
+	must(ask_intent(&l, "run_aa11") == LED_ACK &&
+	     ask_outcome(&l, "run_aa11") == LED_ACK);
 	must(ask_intent(&l, "run_bb22") == LED_ACK);
 	x.status = SV("timeout");
 	x.exit_code = -1;
@@ -40,7 +42,8 @@ static bool is_printable(const struct buf *b)
 }
 
 /* The line that holds text, NUL-terminated, or "". */
-static const char *line_with(const struct buf *b, const char *text, char *mem, size_t size)
+static const char *line_with(const struct buf *b, const char *text, char *mem,
+			     size_t size)
 {
 	struct sv rest = buf_view(b), line;
 	bool more = true;
@@ -75,12 +78,16 @@ static void list(void)
 	ok(strstr(line_with(&out, "run_aa11", mem, sizeof(mem)),
 		  "run_aa11  run_code  python    exited     12.3 ms  3"),
 	   "aligned: %s", mem);
-	ok(strstr(line_with(&out, "run_bb22", mem, sizeof(mem)), "timeout    10.00 s  signal 9"),
+	ok(strstr(line_with(&out, "run_bb22", mem, sizeof(mem)),
+		  "timeout    10.00 s  signal 9"),
 	   "a signal is no exit code: %s", mem);
-	ok(strstr(line_with(&out, "run_bb33", mem, sizeof(mem)), "unknown          -  -"),
+	ok(strstr(line_with(&out, "run_bb33", mem, sizeof(mem)),
+		  "unknown          -  -"),
 	   "what is not known is not made up: %s", mem);
-	ok(strstr(line_with(&out, "run_cc44", mem, sizeof(mem)), "unclosed"), "nor here: %s", mem);
-	ok(strstr(line_with(&out, "refused", mem, sizeof(mem)), "Z  -         -         -         refused"),
+	ok(strstr(line_with(&out, "run_cc44", mem, sizeof(mem)), "unclosed"),
+	   "nor here: %s", mem);
+	ok(strstr(line_with(&out, "refused", mem, sizeof(mem)),
+		  "Z  -         -         -         refused"),
 	   "a refusal: %s", mem);
 	ok(is_printable(&out), "nothing but printable ASCII");
 	buf_finish(&out);
@@ -98,7 +105,8 @@ static void list_json(void)
 	struct buf out;
 	char mem[1024];
 
-	ok(!printed(led_audit_list, &q, &out, &e) && count_lines(&out) == 5, "one line a run");
+	ok(!printed(led_audit_list, &q, &out, &e) && count_lines(&out) == 5,
+	   "one line a run");
 	ok(strstr(line_with(&out, "run_aa11", mem, sizeof(mem)),
 		  "\"run_id\":\"run_aa11\",\"principal\":\"local\",\"tool\":\"run_code\","
 		  "\"language\":\"python\",\"status\":\"exited\",\"duration_us\":12345,"
@@ -120,8 +128,10 @@ static void show(void)
 	ok(!printed(led_audit_show, &q, &out, &e) && has(&out, "row 2  2") &&
 		   has(&out, "Z  intent\n") && has(&out, "Z  outcome\n"),
 	   "a unique prefix is enough");
-	ok(has(&out, "  code_sha256       abab") && has(&out, "  exit_code         3\n") &&
-		   has(&out, "  signal            none\n") && has(&out, "  hash              "),
+	ok(has(&out, "  code_sha256       abab") &&
+		   has(&out, "  exit_code         3\n") &&
+		   has(&out, "  signal            none\n") &&
+		   has(&out, "  hash              "),
 	   "all there is to know");
 	buf_finish(&out);
 	q.run_id = SV("run_bb");
@@ -137,7 +147,8 @@ static void show(void)
 	buf_finish(&out);
 	err_clear(&e);
 	q.run_id = SV("");
-	ok(printed(led_audit_show, &q, &out, &e) == -1 && e.code == ERR_INVALID, "%s", e.cause);
+	ok(printed(led_audit_show, &q, &out, &e) == -1 && e.code == ERR_INVALID, "%s",
+	   e.cause);
 	buf_finish(&out);
 	err_clear(&e);
 	q.run_id = SV("run_bb33");
@@ -152,9 +163,12 @@ static void show(void)
 static void hostile_rows(void)
 {
 	static const char *const bodies[] = {
-		"'not json'", "'{\"tool\":\"' || char(27) || '[31m\"}'", "'[1,2'",
+		"'not json'",
+		"'{\"tool\":\"' || char(27) || '[31m\"}'",
+		"'[1,2'",
 		"'{\"tool\":{\"a\":[1,2,{\"b\":null}]},\"status\":7,\"x\":\"\\u001b[2J\"}'",
-		"CAST(x'7b22746f6f6c223a22ff9b227d' AS TEXT)", "'[' || char(10) || '1]'",
+		"CAST(x'7b22746f6f6c223a22ff9b227d' AS TEXT)",
+		"'[' || char(10) || '1]'",
 		"'{\"duration_us\":1e300,\"exit_code\":\"7\"}'"};
 	bool good = true;
 	struct err e = {0};
@@ -164,8 +178,10 @@ static void hostile_rows(void)
 		char sql[256];
 		struct buf out;
 
-		snprintf(sql, sizeof(sql), "UPDATE audit SET body=%s, principal=char(10)||char(7),"
-			 " ts_us=-9223372036854775808 WHERE run_id='run_aa11'", bodies[i]);
+		snprintf(sql, sizeof(sql),
+			 "UPDATE audit SET body=%s, principal=char(10)||char(7),"
+			 " ts_us=-9223372036854775808 WHERE run_id='run_aa11'",
+			 bodies[i]);
 		if (raw_exec(state_dir, sql))
 			continue; /* no SQL of this SQLite's */
 		for (unsigned json = 0; json < 2; json++) {
@@ -174,10 +190,11 @@ static void hostile_rows(void)
 					      .run_id = SV("run_aa11")};
 
 			err_clear(&e);
-			good = !printed(led_audit_list, &q, &out, &e) && is_printable(&out) &&
-			       good;
+			good = !printed(led_audit_list, &q, &out, &e) &&
+			       is_printable(&out) && good;
 			buf_finish(&out);
-			good = !printed(led_audit_show, &q, &out, &e) && is_printable(&out) &&
+			good = !printed(led_audit_show, &q, &out, &e) &&
+			       is_printable(&out) &&
 			       (!json || count_lines(&out) == 2) && good;
 			buf_finish(&out);
 		}

@@ -11,7 +11,8 @@ static int confine(void *arg)
 	if (launch_role_confine(LAUNCH_LEDGER, dirs, 0, &e))
 		return -1;
 	/* the control: were it not confined, this would open and the test fail */
-	return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : -1;
+	return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES ? 0
+										: -1;
 }
 
 int main(void)
@@ -28,14 +29,16 @@ int main(void)
 	ok(ledger_ready(&l), "it is ready, and could not open a file elsewhere");
 	for (unsigned i = 0; i < runs; i++) {
 		snprintf(run, sizeof(run), "run_%u", i * 2654435761u);
-		acked += ask_intent(&l, run) == LED_ACK && ask_outcome(&l, run) == LED_ACK;
+		acked += ask_intent(&l, run) == LED_ACK &&
+			 ask_outcome(&l, run) == LED_ACK;
 	}
 	ok(acked == runs, "%u runs are recorded", acked);
 	snprintf(wal, sizeof(wal), "%s/audit.db-wal", state_dir);
 	must(!stat(wal, &st));
 	ok(st.st_size < (off_t)48 << 20, "checkpoints keep the log small (%lld bytes)",
 	   (long long)st.st_size);
-	ok(ask_intent(&l, "run_open") == LED_ACK && ledger_wait(&l) == 0, "it ends well");
+	ok(ask_intent(&l, "run_open") == LED_ACK && ledger_wait(&l) == 0,
+	   "it ends well");
 	ok(stat(wal, &st) && errno == ENOENT, "and leaves no write-ahead log behind");
 	ok(verify(state_dir, &e) == 2 * runs + 4, "the chain is intact %s", e.cause);
 	folder_end();

@@ -29,8 +29,9 @@ static bool row_there(const char *dir, const char *kind, const char *run)
 {
 	char sql[200];
 
-	snprintf(sql, sizeof(sql), "SELECT count(*) FROM audit WHERE kind='%s' AND run_id='%s'",
-		 kind, run);
+	snprintf(sql, sizeof(sql),
+		 "SELECT count(*) FROM audit WHERE kind='%s' AND run_id='%s'", kind,
+		 run);
 	return raw_int(dir, sql) == 1;
 }
 
@@ -49,12 +50,13 @@ static const char *recover(const char *dir, const struct acked *got, struct err 
 		return "an acknowledged intent is there";
 	if (got->outcome_a && !row_there(dir, "outcome", run_a))
 		return "an acknowledged outcome is there";
-	if (got->intent_b && (!row_there(dir, "intent", run_b) ||
-			      !row_there(dir, "unknown", run_b)))
+	if (got->intent_b &&
+	    (!row_there(dir, "intent", run_b) || !row_there(dir, "unknown", run_b)))
 		return "an orphan is closed as unknown";
-	if (raw_int(dir, "SELECT count(*) FROM audit i WHERE kind='intent' AND (SELECT count(*) FROM"
-			 " audit o WHERE o.run_id=i.run_id AND o.kind IN ('outcome','unknown'))"
-			 "<>1"))
+	if (raw_int(dir,
+		    "SELECT count(*) FROM audit i WHERE kind='intent' AND (SELECT count(*) FROM"
+		    " audit o WHERE o.run_id=i.run_id AND o.kind IN ('outcome','unknown'))"
+		    "<>1"))
 		return "every intent has exactly one end";
 	if (raw_int(dir, "SELECT count(*) FROM open_runs") ||
 	    raw_int(dir, "SELECT count(*) FROM instances WHERE ended_us IS NULL"))
@@ -89,7 +91,8 @@ static void kill_everywhere(enum io_mode mode, bool fresh, const char *what)
 	}
 	ok(!broken, "%s: %ld kills, each survived%s%s %s", what, kills,
 	   broken ? "; broken: " : "", broken ? broken : "", e.cause);
-	ok(!killed && kills > 60, "%s: every step was killed at, and then one got through", what);
+	ok(!killed && kills > 60,
+	   "%s: every step was killed at, and then one got through", what);
 }
 
 /* Kills from outside at no step in particular, with several runs under way. */
@@ -111,12 +114,14 @@ static void kill_at_random(void)
 		}
 		kill(l.pid, SIGKILL);
 		ledger_wait(&l);
-		if (!ledger_start(&l, state_dir) || l.orphans != acked || acked != n % 7)
+		if (!ledger_start(&l, state_dir) || l.orphans != acked ||
+		    acked != n % 7)
 			bad++;
 		kill(l.pid, SIGKILL);
 		ledger_wait(&l);
 	}
-	ok(!bad, "after 300 kills each start closed exactly the runs acknowledged before");
+	ok(!bad,
+	   "after 300 kills each start closed exactly the runs acknowledged before");
 	ok(verify(state_dir, &e) > 300, "and the chain is intact %s", e.cause);
 }
 

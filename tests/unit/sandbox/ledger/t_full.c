@@ -37,7 +37,8 @@ static void full_for_a_while(void)
 	ledger_fork(&l, state_dir, io_install, NULL, NULL);
 	ok(ledger_ready(&l) && ask_intent(&l, "run_1") == LED_ACK, "a run begins");
 	fail_at(0, ENOSPC, false);
-	ok(nak_says(&l, "run_2", "is full"), "no space: the intent is refused, and says why");
+	ok(nak_says(&l, "run_2", "is full"),
+	   "no space: the intent is refused, and says why");
 	ok(ask_outcome(&l, "run_1") == LED_NAK, "so is an outcome");
 	fail_at(0, EIO, false);
 	ok(nak_says(&l, "run_2", "I/O error"), "an I/O error is told as one");
@@ -45,7 +46,8 @@ static void full_for_a_while(void)
 	io->mode = IO_PASS;
 	ok(ask_outcome(&l, "run_1") == LED_ACK && ask_intent(&l, "run_2") == LED_ACK,
 	   "with space again it goes on");
-	ok(ledger_wait(&l) == 0 && verify(state_dir, &e) == 6, "to a good end %s", e.cause);
+	ok(ledger_wait(&l) == 0 && verify(state_dir, &e) == 6, "to a good end %s",
+	   e.cause);
 }
 
 static void full_at_the_end(void)
@@ -107,7 +109,8 @@ static void one_write_fails(int err, const char *what)
 		if (verify(dir, &e) < 1 && e.code != ERR_NOT_FOUND)
 			wrong++;
 	}
-	ok(n > 20 && !wrong, "%s at each of %ld writes: the chain stands %s", what, n - 1, e.cause);
+	ok(n > 20 && !wrong, "%s at each of %ld writes: the chain stands %s", what,
+	   n - 1, e.cause);
 	io->mode = IO_PASS;
 }
 

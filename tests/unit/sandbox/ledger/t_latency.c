@@ -22,7 +22,8 @@ int main(void)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		uint64_t t0;
 
-		snprintf(run, sizeof(run), "run_%08x%08x%08x%08x", i * 2654435761u, i, i, i);
+		snprintf(run, sizeof(run), "run_%08x%08x%08x%08x", i * 2654435761u, i,
+			 i, i);
 		t0 = loop_now_us();
 		acked += ask_intent(&l, run) == LED_ACK;
 		us[i] = loop_now_us() - t0;
@@ -32,7 +33,8 @@ int main(void)
 	qsort(us, ROUNDS, sizeof(*us), by_size);
 	/* typically 60 us and 200 us; the bound only catches an fsync in the path of every row */
 	ok(acked == 2 * ROUNDS && us[ROUNDS / 2] < 1000,
-	   "intent to acknowledgement: p50 %" PRIu64 " us, p99 %" PRIu64 " us, max %" PRIu64 " us",
+	   "intent to acknowledgement: p50 %" PRIu64 " us, p99 %" PRIu64
+	   " us, max %" PRIu64 " us",
 	   us[ROUNDS / 2], us[ROUNDS * 99 / 100], us[ROUNDS - 1]);
 	folder_end();
 	return tap_done();

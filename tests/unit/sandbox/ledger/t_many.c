@@ -42,13 +42,15 @@ static void at_once(void)
 		if (verify(state_dir, &e) < 0 && e.code != ERR_NOT_FOUND)
 			bad++;
 	}
-	ok(!bad && !status, "%d writers at once, each verify meanwhile passes %s", WRITERS, e.cause);
+	ok(!bad && !status, "%d writers at once, each verify meanwhile passes %s",
+	   WRITERS, e.cause);
 	for (unsigned i = 1; i < WRITERS; i++) {
 		waitpid(pid[i], &status, 0);
 		ok(!status, "writer %u got every acknowledgement", i);
 	}
 	/* start, stop, runs, one intent, one unknown */
-	ok(verify(state_dir, &e) == WRITERS * (2 + 2 * RUNS + 2), "no row is missing %s", e.cause);
+	ok(verify(state_dir, &e) == WRITERS * (2 + 2 * RUNS + 2),
+	   "no row is missing %s", e.cause);
 	snprintf(sql, sizeof(sql), "SELECT count(DISTINCT instance) FROM audit");
 	ok(raw_int(state_dir, sql) == WRITERS, "each has its own instance id");
 }
@@ -62,9 +64,11 @@ static void the_living_are_left_alone(void)
 	   "two servers, a run in each");
 	kill(a.pid, SIGKILL);
 	ledger_wait(&a);
-	ok(ledger_start(&c, state_dir) && c.orphans == 1, "one dies; a third closes its run");
-	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='unknown' AND run_id='run_a' "
-			      "AND json_extract(body,'$.reason')='server died'") == 1,
+	ok(ledger_start(&c, state_dir) && c.orphans == 1,
+	   "one dies; a third closes its run");
+	ok(raw_int(state_dir,
+		   "SELECT count(*) FROM audit WHERE kind='unknown' AND run_id='run_a' "
+		   "AND json_extract(body,'$.reason')='server died'") == 1,
 	   "that of the dead one");
 	ok(ask_outcome(&c, "run_b") == LED_NAK, "no server ends another's run");
 	ok(ask_outcome(&b, "run_b") == LED_ACK, "the other's goes on to its outcome");
@@ -84,7 +88,8 @@ static void stuck_opener(void)
 	must(!led_lock(fd, LED_LOCK_OPENING, 0, &e));
 	ledger_fork(&l, state_dir, NULL, NULL, NULL);
 	fd_close(&fd);
-	ok(ledger_ready(&l) && ledger_wait(&l) == 0, "a start waits for another's to end");
+	ok(ledger_ready(&l) && ledger_wait(&l) == 0,
+	   "a start waits for another's to end");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ok(!led_is_locked(fd, LED_LOCK_OPENING), "the lock is free again");
 }

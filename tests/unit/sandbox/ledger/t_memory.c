@@ -67,7 +67,7 @@ static const sqlite3_mem_methods methods = {
 };
 
 static long failing_at;
-static bool reached;	/* the failing allocation took place */
+static bool reached; /* the failing allocation took place */
 
 /* mem_fail_after counts down to 0 when it has struck: ask by allocating. */
 static bool struck(void)
@@ -99,7 +99,7 @@ static bool store_session(const char *dir, long n, struct err *e)
 	mem_fail_after(n);
 	rc = led_store_open(&s, dir, &orphans, e) || led_append(&s, &x, NULL, e) ||
 	     led_sync(&s, e);
-	if (!rc && n % 2)	/* every other one leaves its run to the next start */
+	if (!rc && n % 2) /* every other one leaves its run to the next start */
 		rc = led_store_end(&s, "test", false, e);
 	led_store_finish(&s);
 	return !rc;
@@ -126,15 +126,17 @@ static void store(void)
 			break;
 	}
 	ok(n > 100 && failed > 50 && !silent && !broken,
-	   "the store: %ld allocations, %ld failures, each told, the chain stands %s", n, failed,
-	   e.cause);
+	   "the store: %ld allocations, %ld failures, each told, the chain stands %s",
+	   n, failed, e.cause);
 }
 
 /* The commands either print the same as ever or fail with a cause. */
-static void command(const char *name, int (*cmd)(const struct led_query *, FILE *, struct err *),
+static void command(const char *name,
+		    int (*cmd)(const struct led_query *, FILE *, struct err *),
 		    bool json)
 {
-	struct led_query q = {.state_dir = state_dir, .json = json, .run_id = SV("run_0")};
+	struct led_query q = {
+		.state_dir = state_dir, .json = json, .run_id = SV("run_0")};
 	struct err e = {0};
 	struct buf want, got;
 	long wrong = 0;
@@ -155,7 +157,8 @@ static void command(const char *name, int (*cmd)(const struct led_query *, FILE 
 	}
 	ok(good && failing_at > 30 && !wrong && !printed(cmd, &q, &got, &e) &&
 		   sv_eq(buf_view(&want), buf_view(&got)),
-	   "%s%s: %ld allocations, each failure told", name, json ? " --json" : "", failing_at);
+	   "%s%s: %ld allocations, each failure told", name, json ? " --json" : "",
+	   failing_at);
 	buf_finish(&want);
 	buf_finish(&got);
 }

@@ -39,7 +39,8 @@ static void check_cuts(struct ipc_msg *m, const char *what)
 	unsigned accepted = 0;
 	struct ipc_msg got;
 
-	ok(!m->bad && ipc_parse(whole, &got, &e) == 1 && !decode(&got), "%s: whole", what);
+	ok(!m->bad && ipc_parse(whole, &got, &e) == 1 && !decode(&got), "%s: whole",
+	   what);
 	for (size_t n = 0; n < whole.n; n++) {
 		err_clear(&e);
 		if (ipc_parse((struct sv){mem, n}, &got, &e) == 1 && !decode(&got))
@@ -68,7 +69,8 @@ static void intents(void)
 		   !memcmp(got.code_sha256, x.code_sha256, 32),
 	   "an intent comes back");
 	led_body_intent(&b, &got);
-	ok(has(&b, "\"tool\":\"run_code\",\"runtime\":\"python\",\"code_sha256\":\"abab") &&
+	ok(has(&b,
+	       "\"tool\":\"run_code\",\"runtime\":\"python\",\"code_sha256\":\"abab") &&
 		   has(&b, "\"output_bytes\":18446744073709551615}"),
 	   "its body is exact");
 }
@@ -84,21 +86,26 @@ static void outcomes(void)
 	led_put_outcome(&m, &x);
 	check_cuts(&m, "outcome");
 	m.at = 0;
-	ok(!led_get_outcome(&m, &got, &e) && got.exit_code == 3 && got.duration_us == 12345,
+	ok(!led_get_outcome(&m, &got, &e) && got.exit_code == 3 &&
+		   got.duration_us == 12345,
 	   "an outcome comes back");
 	led_body_outcome(&b, &got);
-	ok(has(&b, "{\"status\":\"exited\",\"exit_code\":3,\"signal\":null,"), "its body");
+	ok(has(&b, "{\"status\":\"exited\",\"exit_code\":3,\"signal\":null,"),
+	   "its body");
 	got.exit_code = -1;
 	got.signal = 9;
 	buf_reset(&b);
 	led_body_outcome(&b, &got);
-	ok(has(&b, "\"exit_code\":null,\"signal\":9,"), "no exit code is null, never a number");
+	ok(has(&b, "\"exit_code\":null,\"signal\":9,"),
+	   "no exit code is null, never a number");
 }
 
 static void events(void)
 {
 	static char many[4000];
-	struct led_event x = {.kind = SV("refused"), .detail = SV("no \xff such\nlanguage")}, got;
+	struct led_event x = {.kind = SV("refused"),
+			      .detail = SV("no \xff such\nlanguage")},
+			 got;
 	struct err e = {0};
 	struct ipc_msg m;
 	AUTO_BUF b = {.max = LED_MAX_BODY};
@@ -123,7 +130,8 @@ static void events(void)
 }
 
 /* Both sides refuse the same strings. */
-static void bad_intent(struct sv run, struct sv principal, struct sv tool, const char *what)
+static void bad_intent(struct sv run, struct sv principal, struct sv tool,
+		       const char *what)
 {
 	struct led_intent x = sample_intent("run_1"), got;
 	struct err e = {0};
@@ -136,7 +144,8 @@ static void bad_intent(struct sv run, struct sv principal, struct sv tool, const
 	led_put_intent(&m, &x);
 	ok(m.bad, "not sent: %s", what);
 	m.bad = false;
-	ok(led_get_intent(&m, &got, &e) && e.code == ERR_INTERNAL, "not accepted: %s", what);
+	ok(led_get_intent(&m, &got, &e) && e.code == ERR_INTERNAL, "not accepted: %s",
+	   what);
 }
 
 static void bad_strings(void)
@@ -151,7 +160,8 @@ static void bad_strings(void)
 	bad_intent(SV("run/1"), SV("p"), SV("t"), "a slash in a run id");
 	bad_intent(SV("run\0x"), SV("p"), SV("t"), "a NUL in a run id");
 	bad_intent((struct sv){many, 65}, SV("p"), SV("t"), "a run id of 65 bytes");
-	bad_intent(SV("r"), (struct sv){many, 257}, SV("t"), "a principal of 257 bytes");
+	bad_intent(SV("r"), (struct sv){many, 257}, SV("t"),
+		   "a principal of 257 bytes");
 	bad_intent(SV("r"), SV("a\x1b[2J"), SV("t"), "an escape in a principal");
 	bad_intent(SV("r"), SV("\xff"), SV("t"), "a principal that is not UTF-8");
 	bad_intent(SV("r"), SV("p"), SV(""), "no tool");

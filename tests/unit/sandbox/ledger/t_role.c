@@ -15,22 +15,27 @@ static void serves(void)
 	   "a new record begins with `start`, and the ledger says it is ready");
 	ipc_start(&m, LED_INTENT, 42);
 	led_put_intent(&m, &x);
-	ok(ask(&l, &m, &seq) == LED_ACK && seq == 2 && m.id == 42, "an intent is row 2");
+	ok(ask(&l, &m, &seq) == LED_ACK && seq == 2 && m.id == 42,
+	   "an intent is row 2");
 	ok(ask_intent(&l, "run_a") == LED_NAK, "the same run may not begin twice");
 	ok(ask_outcome(&l, "run_b") == LED_NAK, "an outcome needs an open intent");
 	ok(ask_outcome(&l, "run_a") == LED_ACK, "the outcome is taken");
 	ok(ask_outcome(&l, "run_a") == LED_NAK, "but once");
 	ok(ask_intent(&l, "run_a") == LED_NAK, "a run that ended may not begin again");
-	ok(ask_event(&l, SV("refused"), SV("no such language")) == LED_ACK, "a refusal is taken");
+	ok(ask_event(&l, SV("refused"), SV("no such language")) == LED_ACK,
+	   "a refusal is taken");
 	ok(verify(state_dir, &e) == 4, "the record is intact while the server runs");
 	for (unsigned i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", state_dir, i ? "audit.db-wal" : "audit.db");
-		ok(!stat(path, &st) && (st.st_mode & 07777) == 0600, "%s is private", path);
+		snprintf(path, sizeof(path), "%s/%s", state_dir,
+			 i ? "audit.db-wal" : "audit.db");
+		ok(!stat(path, &st) && (st.st_mode & 07777) == 0600, "%s is private",
+		   path);
 	}
 	ok(!stat(state_dir, &st) && (st.st_mode & 07777) == 0700, "so is the folder");
 	ok(ledger_wait(&l) == 0, "it ends with the keeper");
 	ok(verify(state_dir, &e) == 5, "with a `stop` row");
-	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='stop'") == 1, "one");
+	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='stop'") == 1,
+	   "one");
 }
 
 static void keeper_dies(void)
@@ -42,9 +47,10 @@ static void keeper_dies(void)
 	ok(ask_intent(&l, "run_c") == LED_ACK && ask_intent(&l, "run_d") == LED_ACK,
 	   "two runs begin");
 	ok(ledger_wait(&l) == 0, "the keeper goes without a word");
-	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='unknown' AND run_id IN "
-			      "('run_c','run_d') AND principal='local' AND "
-			      "json_extract(body,'$.reason')='keeper ended'") == 2,
+	ok(raw_int(state_dir,
+		   "SELECT count(*) FROM audit WHERE kind='unknown' AND run_id IN "
+		   "('run_c','run_d') AND principal='local' AND "
+		   "json_extract(body,'$.reason')='keeper ended'") == 2,
 	   "both are closed as unknown");
 	ok(verify(state_dir, &e) == 11, "and the record is intact: %s", e.cause);
 }
@@ -57,16 +63,19 @@ static void signals(void)
 	kill(l.pid, SIGINT);
 	kill(l.pid, SIGTERM);
 	ok(ask_intent(&l, "run_e") == LED_ACK, "SIGINT and SIGTERM do not end it");
-	ok(ask_event(&l, SV("stop"), SV("end of input")) == LED_ACK, "the keeper says stop");
+	ok(ask_event(&l, SV("stop"), SV("end of input")) == LED_ACK,
+	   "the keeper says stop");
 	ok(ledger_wait(&l) == 0, "ends");
-	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='stop' AND instance="
-			      "(SELECT max(id) FROM instances)") == 1,
+	ok(raw_int(state_dir,
+		   "SELECT count(*) FROM audit WHERE kind='stop' AND instance="
+		   "(SELECT max(id) FROM instances)") == 1,
 	   "there is one stop row, not two");
 }
 
 static void broken_records(void)
 {
-	static const uint32_t types[] = {LED_INTENT, LED_OUTCOME, LED_EVENT, LED_ACK, 0, 7777};
+	static const uint32_t types[] = {LED_INTENT, LED_OUTCOME, LED_EVENT,
+					 LED_ACK,    0,		  7777};
 	struct err e = {0};
 
 	for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
@@ -82,8 +91,9 @@ static void broken_records(void)
 		ok(ask(&l, &m, NULL) == 0 && ledger_wait(&l) == 1,
 		   "a broken record of type %u ends it with an error", types[i]);
 	}
-	ok(raw_int(state_dir, "SELECT count(*) FROM audit WHERE kind='unknown' AND "
-			      "json_extract(body,'$.reason')='keeper sent a broken record'") ==
+	ok(raw_int(state_dir,
+		   "SELECT count(*) FROM audit WHERE kind='unknown' AND "
+		   "json_extract(body,'$.reason')='keeper sent a broken record'") ==
 		   (int64_t)ARRAY_LEN(types),
 	   "the open runs are closed all the same");
 	ok(verify(state_dir, &e) > 0, "and the record is intact: %s", e.cause);
@@ -100,7 +110,8 @@ static void descriptor(void)
 	ipc_start(&m, LED_OUTCOME, 1);
 	led_put_outcome(&m, &x);
 	ipc_put_fd(&m, 0);
-	ok(ask(&l, &m, NULL) == 0 && ledger_wait(&l) == 1, "so is one with a descriptor");
+	ok(ask(&l, &m, NULL) == 0 && ledger_wait(&l) == 1,
+	   "so is one with a descriptor");
 }
 
 /* The keeper sends hundreds of records before it reads one answer. */
@@ -127,7 +138,8 @@ static void slow_reader(void)
 			break;
 		acked++;
 	}
-	ok(acked == want, "%u answers arrive in order after a keeper that reads late", acked);
+	ok(acked == want, "%u answers arrive in order after a keeper that reads late",
+	   acked);
 	ok(ledger_wait(&l) == 0, "and it ends well");
 }
 

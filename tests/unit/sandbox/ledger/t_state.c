@@ -26,7 +26,8 @@ static void refused(const char *dir, const char *says, const char *fix)
 	close(p[0]);
 	close(p[1]);
 	ok(strstr(e.cause, says) && strstr(err_remediation(&e), fix),
-	   "\"%s\" and \"%s\" are in \"%s\": %s", says, fix, e.cause, err_remediation(&e));
+	   "\"%s\" and \"%s\" are in \"%s\": %s", says, fix, e.cause,
+	   err_remediation(&e));
 }
 
 static bool works(const char *dir)
@@ -46,9 +47,11 @@ static void folders(void)
 	ok(works(deep), "missing parents are made");
 	ok(!stat(deep, &st) && (st.st_mode & 0777) == 0700, "the last one is 0700");
 	snprintf(path, sizeof(path), "%s/a", base_dir);
-	ok(!stat(path, &st) && (st.st_mode & 0777) == 0755, "its parents as the umask says");
+	ok(!stat(path, &st) && (st.st_mode & 0777) == 0755,
+	   "its parents as the umask says");
 	must(!chdir(base_dir));
-	ok(works("rel/ative") && !stat("rel/ative/audit.db", &st), "a relative path is good");
+	ok(works("rel/ative") && !stat("rel/ative/audit.db", &st),
+	   "a relative path is good");
 	snprintf(path, sizeof(path), "%s/link", base_dir);
 	must(!symlink("rel", path));
 	ok(works("link/ative"), "and one through a symlink");
@@ -78,8 +81,8 @@ static void files(void)
 	struct err e = {0};
 
 	must(!mkdir("f1", 0700));
-	put_file("f1/audit.db", "this is no database, it is a long text about something else",
-		 0600);
+	put_file("f1/audit.db",
+		 "this is no database, it is a long text about something else", 0600);
 	refused("f1", "damaged", "backup");
 	must(!mkdir("f2", 0700));
 	put_file("f2/audit.db", "", 0644);
@@ -90,10 +93,14 @@ static void files(void)
 	put_file("f4/audit.db", "", 0600);
 	must(!raw_exec("f4", "CREATE TABLE notes(x)"));
 	refused("f4", "is not a record of fumehood", "move the file away");
-	ok(raw_int("f4", "SELECT count(*) FROM sqlite_schema") == 1, "which is left as it was");
-	ok(works("f5") && !raw_exec("f5", "PRAGMA user_version=2"), "a record of the future");
-	refused("f5", "newer fumehood (schema 2, this one knows 1)", "use that version");
-	ok(verify("f5", &e) == -1 && strstr(e.cause, "newer fumehood"), "readers say so too");
+	ok(raw_int("f4", "SELECT count(*) FROM sqlite_schema") == 1,
+	   "which is left as it was");
+	ok(works("f5") && !raw_exec("f5", "PRAGMA user_version=2"),
+	   "a record of the future");
+	refused("f5", "newer fumehood (schema 2, this one knows 1)",
+		"use that version");
+	ok(verify("f5", &e) == -1 && strstr(e.cause, "newer fumehood"),
+	   "readers say so too");
 	must(!mkdir("f6", 0700) && !mkfifo("f6/lock", 0600));
 	refused("f6", "lock in the state folder is not", "");
 	err_clear(&e);
@@ -119,15 +126,17 @@ static void damaged_pages(void)
 	}
 	ledger_wait(&l);
 	must(!fd_read_file("good/audit.db", &whole, &e));
-	pages = whole.n / 4096;
+	pages = whole.n / 2048;
 	must(!mkdir("bad", 0700));
 	for (size_t at = 0; at < pages; at++) {
-		AUTO_FD fd = open("bad/audit.db", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		char junk[4096];
+		AUTO_FD fd = open("bad/audit.db",
+				  O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		char junk[2048];
 
 		memset(junk, 0x5a, sizeof(junk));
 		must(!fd_write_all(fd, whole.p, whole.n) &&
-		     pwrite(fd, junk, sizeof(junk), (off_t)(at * 4096)) == sizeof(junk));
+		     pwrite(fd, junk, sizeof(junk), (off_t)(at * 2048)) ==
+			     sizeof(junk));
 		err_clear(&e);
 		if (verify("bad", &e) != -1 || !e.cause[0])
 			wrong++;
@@ -146,7 +155,8 @@ static void moved_away(void)
 	must(!rename("mv/was.db", "mv/audit.db"));
 	ok(ask_outcome(&l, "run_1") == LED_ACK, "back in its place it is good again");
 	must(!unlink("mv/lock"));
-	ok(ask_intent(&l, "run_3") == LED_NAK, "nor without the lock others would look at");
+	ok(ask_intent(&l, "run_3") == LED_NAK,
+	   "nor without the lock others would look at");
 	ok(ledger_wait(&l) == 1, "the end is told as an error");
 }
 
@@ -157,11 +167,13 @@ static void read_only(void)
 	if (geteuid()) {
 		must(works("ro") && !chmod("ro/audit.db", 0400));
 		ledger_fork(&l, "ro", NULL, NULL, NULL);
-		ok(!ledger_ready(&l) && ledger_wait(&l) == 1, "a file we may not write to");
+		ok(!ledger_ready(&l) && ledger_wait(&l) == 1,
+		   "a file we may not write to");
 		return;
 	}
 	ledger_fork(&l, "/proc/fumehood", NULL, NULL, NULL);
-	ok(!ledger_ready(&l) && ledger_wait(&l) == 1, "a file system that takes no folder");
+	ok(!ledger_ready(&l) && ledger_wait(&l) == 1,
+	   "a file system that takes no folder");
 }
 
 int main(void)

@@ -38,10 +38,11 @@ static void tamper(const char *sql, const char *says)
 	struct err e = {0};
 
 	copy_record();
-	if (!ok(!raw_exec(copy_dir, UNLOCK_SQL) && !raw_exec(copy_dir, sql), "done: %s", sql))
+	if (!ok(!raw_exec(copy_dir, UNLOCK_SQL) && !raw_exec(copy_dir, sql), "done: %s",
+		sql))
 		return;
-	ok(verify(copy_dir, &e) == -1 && strstr(e.cause, says), "\"%s\" is in \"%s\"", says,
-	   e.cause);
+	ok(verify(copy_dir, &e) == -1 && strstr(e.cause, says), "\"%s\" is in \"%s\"",
+	   says, e.cause);
 }
 
 static void columns(void)
@@ -53,7 +54,8 @@ static void columns(void)
 	tamper("UPDATE audit SET principal='someone' WHERE seq=4", "row 4 was changed");
 	tamper("UPDATE audit SET body=replace(body,'python','pythoN') WHERE seq=4",
 	       "row 4 was changed");
-	tamper("UPDATE audit SET prev=zeroblob(32) WHERE seq=4", "row 4 was changed or replaced");
+	tamper("UPDATE audit SET prev=zeroblob(32) WHERE seq=4",
+	       "row 4 was changed or replaced");
 	tamper("UPDATE audit SET hash=zeroblob(32) WHERE seq=4", "row 4 was changed");
 	tamper("UPDATE audit SET hash=zeroblob(31) WHERE seq=4",
 	       "row 4 was changed: its hash is not 32 bytes long");
@@ -61,7 +63,8 @@ static void columns(void)
 	/* the same bytes, moved from one column to the next */
 	tamper("UPDATE audit SET run_id='run_2l', principal='ocal' WHERE seq=4",
 	       "row 4 was changed");
-	tamper("UPDATE audit SET body=body||char(0) WHERE seq=10", "row 10 was changed");
+	tamper("UPDATE audit SET body=body||char(0) WHERE seq=10",
+	       "row 10 was changed");
 }
 
 static void removals(void)
@@ -103,8 +106,12 @@ static void moves(void)
 /* A row whose own hash was recomputed: the chain after it gives it away. */
 static void forged(const char *what, int64_t seq, bool move_head, const char *says)
 {
-	struct led_row r = {.seq = seq, .kind = SV("intent"), .run_id = SV("run_f"),
-			    .principal = SV("local"), .body = SV("{}"), .instance = 1};
+	struct led_row r = {.seq = seq,
+			    .kind = SV("intent"),
+			    .run_id = SV("run_f"),
+			    .principal = SV("local"),
+			    .body = SV("{}"),
+			    .instance = 1};
 	struct err e = {0};
 	sqlite3_stmt *st;
 	sqlite3 *db;
@@ -112,14 +119,18 @@ static void forged(const char *what, int64_t seq, bool move_head, const char *sa
 	copy_record();
 	must(!raw_exec(copy_dir, UNLOCK_SQL));
 	db = raw_open(copy_dir);
-	must(!sqlite3_prepare_v2(db, "SELECT hash FROM audit WHERE seq=?1", -1, &st, NULL));
+	must(!sqlite3_prepare_v2(db, "SELECT hash FROM audit WHERE seq=?1", -1, &st,
+				 NULL));
 	sqlite3_bind_int64(st, 1, seq - 1);
 	must(sqlite3_step(st) == SQLITE_ROW);
 	memcpy(r.prev, sqlite3_column_blob(st, 0), 32);
 	sqlite3_finalize(st);
 	led_row_hash(&r, r.hash);
-	must(!sqlite3_prepare_v2(db, "REPLACE INTO audit VALUES(?1,0,1,'intent','run_f','local',"
-				     "'{}',?2,?3)", -1, &st, NULL));
+	must(!sqlite3_prepare_v2(
+		db,
+		"REPLACE INTO audit VALUES(?1,0,1,'intent','run_f','local',"
+		"'{}',?2,?3)",
+		-1, &st, NULL));
 	sqlite3_bind_int64(st, 1, seq);
 	sqlite3_bind_blob(st, 2, r.prev, 32, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 3, r.hash, 32, SQLITE_STATIC);
@@ -128,8 +139,8 @@ static void forged(const char *what, int64_t seq, bool move_head, const char *sa
 	if (move_head)
 		must(!sqlite3_exec(db, "UPDATE head SET seq=11", NULL, NULL, NULL));
 	sqlite3_close(db);
-	ok(verify(copy_dir, &e) == -1 && strstr(e.cause, says), "%s: \"%s\" is in \"%s\"", what,
-	   says, e.cause);
+	ok(verify(copy_dir, &e) == -1 && strstr(e.cause, says),
+	   "%s: \"%s\" is in \"%s\"", what, says, e.cause);
 }
 
 static void refused_outright(void)
@@ -139,8 +150,8 @@ static void refused_outright(void)
 		"PRAGMA recursive_triggers=ON; REPLACE INTO audit SELECT * FROM audit WHERE seq=3"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(tries); i++)
-		ok(raw_exec(state_dir, tries[i]) == SQLITE_CONSTRAINT, "the triggers refuse: %s",
-		   tries[i]);
+		ok(raw_exec(state_dir, tries[i]) == SQLITE_CONSTRAINT,
+		   "the triggers refuse: %s", tries[i]);
 }
 
 /* A ledger does not build on an end that someone moved. */
@@ -151,7 +162,8 @@ static void no_append(const char *sql)
 	copy_record();
 	must(!raw_exec(copy_dir, UNLOCK_SQL) && !raw_exec(copy_dir, sql));
 	ledger_fork(&l, copy_dir, NULL, NULL, NULL);
-	ok(!ledger_ready(&l) && ledger_wait(&l) == 1, "no server starts after: %s", sql);
+	ok(!ledger_ready(&l) && ledger_wait(&l) == 1, "no server starts after: %s",
+	   sql);
 }
 
 static void while_running(void)
@@ -160,9 +172,12 @@ static void while_running(void)
 
 	copy_record();
 	must(ledger_start(&l, copy_dir) && ask_intent(&l, "run_7") == LED_ACK);
-	must(!raw_exec(copy_dir, UNLOCK_SQL "DELETE FROM audit WHERE seq>10;"
-			"UPDATE head SET seq=10, hash=(SELECT hash FROM audit WHERE seq=10)"));
-	ok(ask_outcome(&l, "run_7") == LED_NAK, "nothing is appended to a record that shrank");
+	must(!raw_exec(
+		copy_dir, UNLOCK_SQL
+		"DELETE FROM audit WHERE seq>10;"
+		"UPDATE head SET seq=10, hash=(SELECT hash FROM audit WHERE seq=10)"));
+	ok(ask_outcome(&l, "run_7") == LED_NAK,
+	   "nothing is appended to a record that shrank");
 	ledger_wait(&l);
 }
 
@@ -191,12 +206,14 @@ static void warnings(void)
 	   "a run whose server died is");
 	buf_finish(&out);
 	q.json = true;
-	ok(!printed(verify_cmd, &q, &out, &e) && has(&out, "{\"intact\":true,\"rows\":12,") &&
+	ok(!printed(verify_cmd, &q, &out, &e) &&
+		   has(&out, "{\"intact\":true,\"rows\":12,") &&
 		   has(&out, "\"warnings_count\":1,\"warnings\":[\"row 12"),
 	   "in JSON too");
 	buf_finish(&out);
 	must(!raw_exec(copy_dir, UNLOCK_SQL "UPDATE audit SET ts_us=0 WHERE seq=4"));
-	ok(printed(verify_cmd, &q, &out, &e) && has(&out, "{\"intact\":false,\"rows\":3,") &&
+	ok(printed(verify_cmd, &q, &out, &e) &&
+		   has(&out, "{\"intact\":false,\"rows\":3,") &&
 		   has(&out, "\"bad_row\":4,\"cause\":\"row 4 was changed"),
 	   "and so is a bad row");
 	buf_finish(&out);
@@ -217,7 +234,8 @@ int main(void)
 	forged("a forged row in the middle", 5, false, "row 6 does not follow row 5");
 	forged("a forged last row", 10, false, "row 10 is not the last row");
 	forged("a row forged onto the end", 11, false, "row 11 was inserted");
-	forged("the same, with the head's number", 11, true, "row 11 is not the last row");
+	forged("the same, with the head's number", 11, true,
+	       "row 11 is not the last row");
 	refused_outright();
 	no_append("DELETE FROM audit WHERE seq=10");
 	no_append("DELETE FROM head");

@@ -1,0 +1,2 @@
+echo "hello from bash ${BASH_VERSION%%(*}"
+echo "6 * 7 = $((6 * 7))"

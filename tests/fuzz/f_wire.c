@@ -1,0 +1,63 @@
+/* f_wire.c: the records front and keeper send each other, decoded from any bytes.
+ *
+ * What must hold: a decoder that says yes has consumed the record exactly, and what it gives has
+ * an ending and lies in range; encoding it again gives the same record. */
+#include "sandbox/base/mem.h"
+#include "sandbox/supervise/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct ipc_msg m, again;
+
+static void decode_result(void)
+{
+	struct sup_result r;
+
+	if (wire_get_result(&m, &r))
+		return;
+	must(strlen(r.run_id) < sizeof(r.run_id) && (unsigned)r.status < SUP_STATUS_COUNT);
+	must(strcmp(sup_status_name(r.status), ""));
+}
+
+static void decode_info(void)
+{
+	static struct sup_info i;
+
+	if (wire_get_info(&m, &i))
+		return;
+	ipc_start(&again, m.type, m.id);
+	wire_put_info(&again, &i);
+	must(!again.bad && again.n == m.n);
+}
+
+static void decode_err(void)
+{
+	struct err e = {0};
+
+	if (wire_get_err(&m, &e))
+		return;
+	must(e.code > ERR_NONE && e.code < ERR_CODE_COUNT);
+}
+
+static void decode_run(void)
+{
+	struct wire_run r;
+
+	if (wire_get_run(&m, &r))
+		return;
+	must(r.code_fd == -1 && r.input_fd == -1 && r.stdin_fd == -1);
+	ipc_start(&again, m.type, m.id);
+	wire_put_run(&again, &r);
+	must(!again.bad && again.n == m.n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static void (*const decoders[])(void) = {decode_result, decode_info, decode_err, decode_run};
+
+	if (size < 1 || ipc_parse((struct sv){(const char *)data + 1, size - 1}, &m, NULL) != 1)
+		return 0;
+	decoders[data[0] % ARRAY_LEN(decoders)]();
+	ipc_finish(&m);
+	return 0;
+}

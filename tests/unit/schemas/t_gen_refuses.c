@@ -1,0 +1,141 @@
+/* t_gen_refuses.c: a bad row in runtimes.json, or a bad file, stops the build and says where. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "tests/lib/tap.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define GEN "build/gen/gen"
+
+#define ROW_BUT(name, find, file, version, env, memory, more)                                    \
+	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find ",\"run\":[],"        \
+	"\"version\":" version ",\"file\":" file ",\"env\":" env                                 \
+	",\"syscalls\":[],\"extra_memory_bytes\":" memory ",\"extra_processes\":0" more "}"
+#define FIND "[\"/usr/bin/x\"]"
+#define ROW ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", "")
+#define ALIAS(name, alias)                                                                       \
+	"{\"name\":\"" name "\",\"title\":\"X\",\"aliases\":[\"" alias "\"],\"find\":" FIND       \
+	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"env\":[],\"syscalls\":[],"            \
+	"\"extra_memory_bytes\":0,\"extra_processes\":0}"
+#define TABLE(rows) "{\"runtimes\":[" rows "]}"
+
+static const struct {
+	const char *json, *complaint;	/* NULL: accepted */
+} rows[] = {
+	{TABLE(ROW), NULL},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A=b?\\\"\\\\\"]", "5",
+		       ",\"notes\":[\"why\"]")),
+	 NULL},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", ",\"finds\":[]")),
+	 "runtimes[0].finds is not a field"},
+	{TABLE("{\"name\":\"x\"}"), "runtimes[0].title is missing"},
+	{TABLE(ROW_BUT("\"X y\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].name must be made of"},
+	{TABLE(ROW_BUT("5", FIND, "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].name must be a string"},
+	{TABLE(ROW_BUT("\"x\"", "[\"bin/x\"]", "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].find must be a plain absolute path"},
+	{TABLE(ROW_BUT("\"x\"", "[\"/usr/../x\"]", "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].find must be a plain absolute path"},
+	{TABLE(ROW_BUT("\"x\"", "[\"\"]", "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].find must be a plain absolute path"},
+	{TABLE(ROW_BUT("\"x\"", "[]", "\"x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].find must be an array of at least one"},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"../x\"", "[\"-v\"]", "[]", "0", "")),
+	 "runtimes[0].file must be a plain file name"},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[]", "[]", "0", "")),
+	 "runtimes[0].version must be an array of at least one"},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A\"]", "0", "")),
+	 "runtimes[0].env must be NAME=value"},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "-1", "")),
+	 "runtimes[0].extra_memory_bytes must be a whole number"},
+	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0.5", "")),
+	 "runtimes[0].extra_memory_bytes must be a whole number"},
+	{TABLE(ROW "," ROW), "runtimes[0].name is taken"},
+	{TABLE(ALIAS("a", "b") "," ALIAS("c", "b")), "runtimes[0].aliases are taken"},
+	{TABLE(ALIAS("a", "b") "," ALIAS("b", "d")), "runtimes[0].aliases are taken"},
+	{TABLE(""), "\"runtimes\" must be an array of at least one"},
+	{TABLE("5"), "runtimes[0] must be an object"},
+	{"[]", "the root must be an object"},
+	{"{\"runtimes\":[],\"runtimes\":[]}", "\"runtimes\" stands twice"},
+	{"{\"runtimes\":[]} x", "not JSON"},
+	{"/* no */ {}", "not JSON"},
+};
+
+static char dir[] = "/tmp/t_gen.XXXXXX";
+static char path[64];
+
+static void write_table(const char *json)
+{
+	AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	must(fd >= 0 && !fd_write_all(fd, json, strlen(json)));
+}
+
+/* Exit status of `gen mode file`; what it wrote to fd (1 or 2) is added to out. */
+static int run_gen(const char *mode, const char *file, int fd, struct buf *out)
+{
+	char gen[] = GEN, m[16], f[64];
+	char *argv[] = {gen, m, f, NULL}, *envp[] = {NULL};
+	posix_spawn_file_actions_t acts;
+	struct err e = {0};
+	int p[2], status = -1;
+	pid_t pid;
+
+	snprintf(m, sizeof(m), "%s", mode);
+	snprintf(f, sizeof(f), "%s", file);
+	must(!fd_pipe(p, &e));
+	posix_spawn_file_actions_init(&acts);
+	posix_spawn_file_actions_addopen(&acts, 3 - fd, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&acts, p[1], fd);
+	if (posix_spawn(&pid, GEN, &acts, NULL, argv, envp)) {
+		printf("Bail out! %s is missing: run from the project's folder\n", GEN);
+		exit(1);
+	}
+	posix_spawn_file_actions_destroy(&acts);
+	fd_close(&p[1]);
+	must(!fd_read_all(p[0], out, &e));
+	fd_close(&p[0]);
+	must(waitpid(pid, &status, 0) == pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_row(size_t i)
+{
+	AUTO_BUF said;
+	int got;
+
+	buf_init(&said, 1 << 16);
+	write_table(rows[i].json);
+	got = run_gen("runtimes", path, 2, &said);
+	if (rows[i].complaint)
+		ok(got == 1 && strstr(buf_cstr(&said), rows[i].complaint),
+		   "row %zu is refused: %s", i, rows[i].complaint);
+	else
+		ok(got == 0 && !said.n, "row %zu is accepted", i);
+	if (said.n)
+		printf("# %s", buf_cstr(&said));
+}
+
+int main(void)
+{
+	AUTO_BUF out;
+
+	must(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/runtimes.json", dir);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		test_row(i);
+	buf_init(&out, 1 << 20);
+	write_table(rows[1].json);
+	ok(run_gen("runtimes", path, 1, &out) == 0 &&
+		   strstr(buf_cstr(&out), "\"A=b\\077\\042\\134\"") && !strstr(buf_cstr(&out), "why"),
+	   "strings are escaped, notes stay behind");
+	unlink(path);
+	ok(run_gen("schemas", path, 2, &out) == 1, "a missing file is an error");
+	ok(run_gen("nothing", path, 2, &out) == 1, "so is an unknown mode");
+	rmdir(dir);
+	return tap_done();
+}

@@ -1,0 +1,160 @@
+/* t_tool_files.c: the tools' schema files are flat, complete, understood by the validator, and true. */
+#include "mcp/jsonrpc/jsonrpc.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/supervise/supervise.h"
+#include "schemas/schemas.h"
+#include "tests/lib/tap.h"
+#include "tools/tools.h"
+
+#include <cjson/cJSON.h>
+
+/* Keywords rpc_schema_check knows, and the two that say nothing about values. Others would be
+ * ignored silently, $ref, anyOf and the like break clients. */
+static const char *const keywords[] = {
+	"type",	     "enum",	  "properties", "required",    "additionalProperties", "items",
+	"minimum",   "maximum",	  "minLength",	"maxLength",   "minItems",
+	"maxItems",  "maxProperties", "const",	"description", "title",
+};
+
+static bool is_known(struct sv name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+		if (sv_eq(name, sv_of(keywords[i])))
+			return true;
+	return false;
+}
+
+static bool is_plain_name(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != '_' && (s.p[i] < 'a' || s.p[i] > 'z') &&
+		    (s.p[i] < '0' || s.p[i] > '9'))
+			return false;
+	return s.n > 0;
+}
+
+static int complain(const char *path, struct sv name, const char *what)
+{
+	printf("# %s." SV_FMT ": %s\n", path, SV_ARG(name), what);
+	return 1;
+}
+
+/* Counts what is wrong in a schema and below. */
+static int faults(const struct cJSON *schema, const char *path)
+{
+	const struct cJSON *props = js_get(schema, "properties"), *more;
+	int bad = 0;
+
+	for (const struct cJSON *m = js_first(schema); m; m = js_next(m))
+		if (!is_known(js_name(m)))
+			bad += complain(path, js_name(m), "unknown keyword");
+	if (!js_is_str(js_get(schema, "type")))
+		bad += complain(path, SV("type"), "is not one name");
+	if (sv_eq(js_str(js_get(schema, "type")), SV("object")) &&
+	    !js_get(schema, "additionalProperties"))
+		bad += complain(path, SV("additionalProperties"), "is missing");
+	for (const struct cJSON *p = js_first(props); p; p = js_next(p)) {
+		if (!is_plain_name(js_name(p)))
+			bad += complain(path, js_name(p), "is not made of a-z, 0-9, _");
+		if (!js_str(js_get(p, "description")).n && !js_get(p, "properties"))
+			bad += complain(path, js_name(p), "has no description");
+		bad += faults(p, js_name(p).p);
+	}
+	for (const struct cJSON *r = js_first(js_get(schema, "required")); r; r = js_next(r))
+		if (!js_get(props, js_str(r).p))
+			bad += complain(path, js_str(r), "is required but no property");
+	if (js_get(schema, "items"))
+		bad += faults(js_get(schema, "items"), path);
+	more = js_get(schema, "additionalProperties");
+	if (js_first(more))
+		bad += faults(more, path);
+	return bad;
+}
+
+static void test_file(const struct tool *t)
+{
+	static const char *const hints[] = {"readOnlyHint", "destructiveHint", "idempotentHint",
+					    "openWorldHint"};
+	struct err e = {0};
+	struct cJSON *doc = rpc_json_parse(schemas_get(t->schema_file), &e);
+	const struct cJSON *notes = js_get(doc, "annotations");
+	size_t n = 0;
+
+	ok(doc, "%s parses: %s", t->schema_file, e.cause);
+	ok(sv_eq(js_str(js_get(doc, "name")), sv_of(t->name)) && js_str(js_get(doc, "title")).n,
+	   "%s: name and title", t->name);
+	ok(!faults(js_get(doc, "inputSchema"), "inputSchema"), "%s: inputSchema is sound", t->name);
+	ok(cJSON_IsFalse(js_get(js_get(doc, "inputSchema"), "additionalProperties")),
+	   "%s: an unknown argument is refused", t->name);
+	ok(!faults(js_get(doc, "outputSchema"), "outputSchema"), "%s: outputSchema is sound",
+	   t->name);
+	while (n < ARRAY_LEN(hints) && cJSON_IsBool(js_get(notes, hints[n])))
+		n++;
+	ok(n == ARRAY_LEN(hints), "%s: all hints are given", t->name);
+	ok(js_is_true(js_get(notes, "readOnlyHint")) == !strcmp(t->name, "sandbox_info") &&
+		   cJSON_IsFalse(js_get(notes, "openWorldHint")) &&
+		   cJSON_IsFalse(js_get(notes, "destructiveHint")),
+	   "%s: and true", t->name);
+	cJSON_Delete(doc);
+}
+
+/* What a description says about limits must be what policy does. */
+static void test_limits_told(const struct tool *t)
+{
+	const struct pol_limits *l = &pol_default()->limits;
+	struct cJSON *doc = rpc_json_parse(schemas_get(t->schema_file), NULL);
+	const char *text = js_str(js_get(doc, "description")).p;
+	char want[6][32];
+
+	snprintf(want[0], 32, "%u s wall time", l->wall_ms / 1000);
+	snprintf(want[1], 32, "%u MiB memory", (unsigned)(l->memory_bytes >> 20));
+	snprintf(want[2], 32, "%u processes", l->processes);
+	snprintf(want[3], 32, "%u MiB", (unsigned)(l->workspace_bytes >> 20));
+	snprintf(want[4], 32, "%u CPU", l->cpu_millis / 1000);
+	snprintf(want[5], 32, "%s", "network");
+	for (int i = 0; i < 6; i++)
+		ok(strstr(text, want[i]), "%s says: %s", t->name, want[i]);
+	ok(strstr(text, "empty /workspace"), "%s says that nothing persists", t->name);
+	cJSON_Delete(doc);
+}
+
+static void test_status_names(const char *file)
+{
+	struct cJSON *doc = rpc_json_parse(schemas_get(file), NULL);
+	const struct cJSON *s = js_get(js_get(js_get(doc, "outputSchema"), "properties"), "status");
+	const struct cJSON *v = js_first(js_get(s, "enum"));
+	int i = 0;
+
+	while (v && i < SUP_STATUS_COUNT &&
+	       sv_eq(js_str(v), sv_of(sup_status_name((enum sup_status)i)))) {
+		v = js_next(v);
+		i++;
+	}
+	ok(!v && i == SUP_STATUS_COUNT, "%s lists every status and no other", file);
+	cJSON_Delete(doc);
+}
+
+/* The two run tools answer alike; a client that knows one knows the other. */
+static void test_same_output(void)
+{
+	struct cJSON *a = rpc_json_parse(schemas_get("tool_run_code.json"), NULL);
+	struct cJSON *b = rpc_json_parse(schemas_get("tool_run_command.json"), NULL);
+
+	ok(cJSON_Compare(js_get(a, "outputSchema"), js_get(b, "outputSchema"), 1),
+	   "run_code and run_command promise the same output");
+	cJSON_Delete(a);
+	cJSON_Delete(b);
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < tools_count; i++) {
+		test_file(&tools[i]);
+		test_limits_told(&tools[i]);
+	}
+	test_status_names("tool_run_code.json");
+	test_status_names("tool_run_command.json");
+	test_same_output();
+	ok(!schemas_get("tool_nothing.json").n && !schemas_get("").n, "no other file is there");
+	return tap_done();
+}
