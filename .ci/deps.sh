@@ -120,6 +120,13 @@ if [[ " ${groups[*]} " == *" build "* ]]; then
 	[ ${#to_build[@]} -eq 0 ] || mapfile -t -O ${#packages[@]} packages < <(wanted sources)
 fi
 install_missing "${packages[@]}"
-[ ${#to_build[@]} -eq 0 ] || bash .ci/sources.sh "${to_build[@]}"
+if [ ${#to_build[@]} -gt 0 ]; then
+	# an early Debian 12 has a keyring without Debian 13's keys; its update brings them
+	if [ ! -e /usr/share/keyrings/debian-archive-trixie-stable.gpg ] && can_install; then
+		refresh
+		$sudo apt-get install -y debian-archive-keyring >"$out/log/keyring" 2>&1 || true
+	fi
+	bash .ci/sources.sh "${to_build[@]}"
+fi
 fingerprint >"$stamp"
 say "all there (${groups[*]})"

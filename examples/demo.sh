@@ -42,7 +42,10 @@ call='{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"run_code",
 	echo '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 	echo "$call"
 	# the end of its input ends the server, and what still runs with it: wait for the answer
-	until grep -q '"id":2' "$state/out" 2>/dev/null; do sleep 0.05; done
+	for _ in {1..200}; do
+		grep -q '"id":2' "$state/out" 2>/dev/null && break
+		sleep 0.05
+	done
 } | timeout 30 "$fumehood" stdio >"$state/out"
 echo "    --> $call"
 answer=$(grep '"id":2' "$state/out")

@@ -18,7 +18,7 @@ struct once {
 	const struct options *o;
 	int code_fd, input_fd, stdin_fd;
 	int out;
-	bool plain;	/* --json: nothing but the result at the end */
+	bool plain; /* --json: nothing but the result at the end */
 	bool terminal[3];
 	int code;
 };
@@ -57,8 +57,10 @@ static void tell_person(const struct once *r, const struct sup_result *s)
 {
 	if (s->status != SUP_EXITED || log_level() >= LOG_INFO)
 		dprintf(STDERR_FILENO, "fumehood: %s after %llu ms%s (run %s)\n",
-			sup_status_name(s->status), (unsigned long long)(s->duration_us / 1000),
-			s->limits_degraded ? ", limits degraded: no cgroup" : "", s->run_id);
+			sup_status_name(s->status),
+			(unsigned long long)(s->duration_us / 1000),
+			s->limits_degraded ? ", limits degraded: no cgroup" : "",
+			s->run_id);
 	if (s->timeout_clamped)
 		dprintf(STDERR_FILENO, "fumehood: the timeout was clamped to %u ms\n",
 			s->limits.wall_ms);
@@ -187,11 +189,13 @@ static int read_all(struct once *r, const struct front_fds *fds, struct err *e)
 
 	r->code_fd = slurp(fds->file, POL_MAX_CODE_BYTES, "code", e);
 	/* the person's keyboard is not the program's: only a pipe or file is read */
-	if (r->code_fd < 0 || (fds->in >= 0 && !isatty(fds->in) &&
-			       (r->stdin_fd = slurp(fds->in, POL_MAX_STDIN_BYTES, "stdin", e)) < 0))
+	if (r->code_fd < 0 ||
+	    (fds->in >= 0 && !isatty(fds->in) &&
+	     (r->stdin_fd = slurp(fds->in, POL_MAX_STDIN_BYTES, "stdin", e)) < 0))
 		return -1;
 	buf_init(&args, POL_MAX_INPUT_BYTES);
-	for (unsigned i = 2; i < r->o->nargs; i++)	/* "front-run", FILE, then the program's */
+	for (unsigned i = 2; i < r->o->nargs;
+	     i++) /* "front-run", FILE, then the program's */
 		if (sup_input_arg(&args, sv_of(r->o->args[i]), e))
 			return -1;
 	if (args.n)
@@ -219,7 +223,8 @@ static int prepare(struct once *r, struct options *o, const struct front_fds *fd
 	if (!*o->language)
 		o->language = language_of(o->args[1]);
 	if (!*o->language) {
-		err_set(e, ERR_INVALID, "the language of %.100s is not known", o->args[1]);
+		err_set(e, ERR_INVALID, "the language of %.100s is not known",
+			o->args[1]);
 		return err_fix(e, "add --language NAME");
 	}
 	r->terminal[1] = isatty(r->out);
@@ -236,8 +241,13 @@ static int prepare(struct once *r, struct options *o, const struct front_fds *fd
 int front_run(const struct options *given, const struct front_fds *fds)
 {
 	struct options o = *given;
-	struct once r = {.o = &o, .code_fd = -1, .input_fd = -1, .stdin_fd = -1,
-			 .out = fds->out, .plain = o.json, .code = 125};
+	struct once r = {.o = &o,
+			 .code_fd = -1,
+			 .input_fd = -1,
+			 .stdin_fd = -1,
+			 .out = fds->out,
+			 .plain = o.json,
+			 .code = 125};
 	struct loop_io signal_io = {.fd = -1, .on_ready = on_signal, .arg = &r};
 	struct err e = {0};
 

@@ -13,13 +13,17 @@
 
 #include <unistd.h>
 
+/* clang-format off: words */
 static const char *const expected[] = {
-	"capabilities", "inherited_fds",  "write_root",	    "write_usr",    "read_shadow",
-	"host_homes",	"sys_tree",	  "core_pattern",   "init_memory",  "init_kill",
-	"user_namespace", "mount",	  "ptrace",	    "io_uring",	    "bpf",
-	"keyring",	"packet_socket",  "netlink_socket", "vsock_socket", "udp_socket",
-	"network_device",
+	"capabilities", "inherited_fds",  "write_root",
+	"write_usr",	"read_shadow",	  "host_homes",
+	"sys_tree",	"core_pattern",	  "init_memory",
+	"init_kill",	"user_namespace", "mount",
+	"ptrace",	"io_uring",	  "bpf",
+	"keyring",	"packet_socket",  "netlink_socket",
+	"vsock_socket", "udp_socket",	  "network_device",
 };
+/* clang-format on */
 
 /* What commonly keeps user namespaces from working, and the cure. */
 static const struct cure {
@@ -116,7 +120,8 @@ static void on_lost(void *arg)
 {
 	struct doctor *d = arg;
 
-	err_set(&d->err, ERR_UNAVAILABLE, "the keeper did not start; its log lines say why");
+	err_set(&d->err, ERR_UNAVAILABLE,
+		"the keeper did not start; its log lines say why");
 	loop_stop(&d->loop);
 }
 
@@ -136,23 +141,26 @@ static void list_runtimes(const struct sup_info *info, struct buf *b)
 			info->host.path[i][0] ? info->host.path[i] : "not installed");
 }
 
-static void write_person(const struct doctor *d, const struct sup_info *info, struct buf *b)
+static void write_person(const struct doctor *d, const struct sup_info *info,
+			 struct buf *b)
 {
 	const unsigned open = count_open(d);
 
 	if (info) {
-		buf_fmt(b, "host\n  %-18s%s (%s)\n  %-18s%s\n  %-18s%s\n  %-18s%s\n", "bubblewrap",
-			info->bwrap_version, info->bwrap_path, "cgroup", info->cgroup, "Landlock",
-			info->landlock_abi ? "yes" : "no", "uid per sandbox",
-			info->root ? "yes" : "no (not started by root: the caller's own)");
+		buf_fmt(b, "host\n  %-18s%s (%s)\n  %-18s%s\n  %-18s%s\n  %-18s%s\n",
+			"bubblewrap", info->bwrap_version, info->bwrap_path, "cgroup",
+			info->cgroup, "Landlock", info->landlock_abi ? "yes" : "no",
+			"uid per sandbox",
+			info->root ? "yes"
+				   : "no (not started by root: the caller's own)");
 		buf_str(b, "runtimes\n");
 		list_runtimes(info, b);
 	}
 	if (d->finished && !d->err.code) {
 		buf_fmt(b, "escapes tried from inside\n");
 		for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
-			buf_fmt(b, "  %-18s%-6s%s\n", expected[i], d->held[i] ? "held" : "OPEN",
-				d->detail[i]);
+			buf_fmt(b, "  %-18s%-6s%s\n", expected[i],
+				d->held[i] ? "held" : "OPEN", d->detail[i]);
 	}
 	if (d->err.code)
 		buf_fmt(b, "\nNO SANDBOX: %s\n", d->err.cause);
@@ -164,14 +172,16 @@ static void write_person(const struct doctor *d, const struct sup_info *info, st
 	if (info && info->degraded[0])
 		buf_fmt(b, "  %s\n", info->degraded);
 	if (info && d->degraded_run)
-		buf_str(b, "  fix, with systemd: systemd-run --user --scope -p Delegate=yes fumehood "
-			   "stdio\n");
+		buf_str(b,
+			"  fix, with systemd: systemd-run --user --scope -p Delegate=yes fumehood "
+			"stdio\n");
 	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
 		if (d->cure_needed[i])
 			buf_fmt(b, "  %s\n    fix: %s\n", cures[i].what, cures[i].fix);
 }
 
-static void write_json(const struct doctor *d, const struct sup_info *info, struct buf *b)
+static void write_json(const struct doctor *d, const struct sup_info *info,
+		       struct buf *b)
 {
 	struct jw w;
 
@@ -219,7 +229,7 @@ static int report(const struct doctor *d)
 		return 1;
 	if (d->err.code || !d->finished || count_open(d))
 		return 1;
-	return info->degraded[0] ? 3 : 0;
+	return info && info->degraded[0] ? 3 : 0;
 }
 
 static void on_signal(struct loop_io *io, uint32_t events)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define FLUSH_MS 500
-#define END_MS 1500	/* a client waits 2 s before it sends SIGTERM */
+#define END_MS 1500 /* a client waits 2 s before it sends SIGTERM */
 
 struct front {
 	struct loop loop;
@@ -44,7 +44,8 @@ int front_confine(const struct options *o, int *ret_signal_fd, struct err *e)
 	*ret_signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (*ret_signal_fd < 0)
 		return err_sys(e, "signalfd");
-	return launch_role_confine(LAUNCH_FRONT, NULL, launch_front_uid(o->uid_base_n), e);
+	return launch_role_confine(LAUNCH_FRONT, NULL, launch_front_uid(o->uid_base_n),
+				   e);
 }
 
 static void on_flushed(void *arg)
@@ -118,34 +119,35 @@ static void send_message(void *arg, struct sv message)
 	stdio_send(f->transport, message);
 }
 
-static int open_front(struct front *f, const struct options *o, const struct front_fds *fds,
-		      struct err *e)
+static int open_front(struct front *f, const struct options *o,
+		      const struct front_fds *fds, struct err *e)
 {
 	int signals;
 
 	if (loop_init(&f->loop, e))
 		return -1;
-	f->transport = stdio_new(&(struct stdio_opts){.loop = &f->loop,
-						      .in_fd = fds->in,
-						      .out_fd = fds->out,
-						      .max_message_bytes = RPC_MAX_MESSAGE_BYTES,
-						      .on_message = on_message,
-						      .on_oversize = on_oversize,
-						      .on_end = on_end,
-						      .arg = f},
-				 e);
+	f->transport = stdio_new(
+		&(struct stdio_opts){.loop = &f->loop,
+				     .in_fd = fds->in,
+				     .out_fd = fds->out,
+				     .max_message_bytes = RPC_MAX_MESSAGE_BYTES,
+				     .on_message = on_message,
+				     .on_oversize = on_oversize,
+				     .on_end = on_end,
+				     .arg = f},
+		e);
 	f->client = sup_client_new(&f->loop, fds->keeper, on_keeper_lost, f, e);
 	if (!f->transport || !f->client)
 		return -1;
-	f->proto = proto_new(&(struct proto_opts){.loop = &f->loop,
-						  .env = {.client = f->client,
-							  .credential = SV("")},
-						  .tools = tools,
-						  .tools_count = tools_count,
-						  .send = send_message,
-						  .arg = f,
-						  .max_in_flight = 128},
-			     e);
+	f->proto = proto_new(
+		&(struct proto_opts){.loop = &f->loop,
+				     .env = {.client = f->client, .credential = SV("")},
+				     .tools = tools,
+				     .tools_count = tools_count,
+				     .send = send_message,
+				     .arg = f,
+				     .max_in_flight = 128},
+		e);
 	if (!f->proto || front_confine(o, &signals, e))
 		return -1;
 	f->signal_io = (struct loop_io){.fd = signals, .on_ready = on_signal, .arg = f};

@@ -37,7 +37,7 @@ const char *__asan_default_options(void)
 }
 #endif
 
-#define END_MS 1700	/* after the first role has ended; a client waits 2 s in all */
+#define END_MS 1700 /* after the first role has ended; a client waits 2 s in all */
 #define MAX_ROLE_ARGS (OPTIONS_MAX_ARGS + 32)
 
 static int complain(const struct err *e)
@@ -63,8 +63,8 @@ static int confine_ledger(void *arg)
 static int be_ledger(struct options *o)
 {
 	log_open("ledger", o->level);
-	return led_main(&(struct led_opts){.sock = 3, .state_dir = o->state_dir}, confine_ledger,
-			o);
+	return led_main(&(struct led_opts){.sock = 3, .state_dir = o->state_dir},
+			confine_ledger, o);
 }
 
 static int be_keeper(struct options *o)
@@ -84,27 +84,32 @@ static int be_keeper(struct options *o)
 static int be_front_stdio(struct options *o)
 {
 	log_open("front", o->level);
-	return front_stdio(o, &(struct front_fds){.keeper = 3, .in = 4, .out = 5, .file = -1});
+	return front_stdio(
+		o, &(struct front_fds){.keeper = 3, .in = 4, .out = 5, .file = -1});
 }
 
 static int be_front_run(struct options *o)
 {
 	log_open("front", o->level);
-	return front_run(o, &(struct front_fds){.keeper = 3, .in = 4, .out = 5, .file = 6});
+	return front_run(
+		o, &(struct front_fds){.keeper = 3, .in = 4, .out = 5, .file = 6});
 }
 
 static int be_front_doctor(struct options *o)
 {
 	log_open("front", o->level);
-	return front_doctor(o, &(struct front_fds){.keeper = 3, .in = -1, .out = 5, .file = -1});
+	return front_doctor(
+		o, &(struct front_fds){.keeper = 3, .in = -1, .out = 5, .file = -1});
 }
 
 static const struct {
 	const char *name;
 	int (*be)(struct options *o);
 } role_mains[] = {
-	{"ledger", be_ledger},		   {"keeper", be_keeper},
-	{"front-stdio", be_front_stdio},   {"front-run", be_front_run},
+	{"ledger", be_ledger},
+	{"keeper", be_keeper},
+	{"front-stdio", be_front_stdio},
+	{"front-run", be_front_run},
 	{"front-doctor", be_front_doctor},
 };
 
@@ -119,7 +124,7 @@ static int be_role(struct options *o)
 /* --- the parent --------------------------------------------------------------------------------- */
 
 struct family {
-	pid_t pid[LAUNCH_ROLE_COUNT];	/* 0: ended */
+	pid_t pid[LAUNCH_ROLE_COUNT]; /* 0: ended */
 	int front_code;
 	bool keeper_failed;
 };
@@ -141,7 +146,7 @@ static void role_argv(const char *role, const struct options *o, char **argv)
 	unsigned n = 0;
 	union {
 		const char *in;
-		char *out;	/* execve keeps the const its prototype lacks */
+		char *out; /* execve keeps the const its prototype lacks */
 	} u;
 
 	snprintf(name, sizeof(name), "fumehood-%s", role);
@@ -149,7 +154,8 @@ static void role_argv(const char *role, const struct options *o, char **argv)
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!*rows[i].value)
 			continue;
-		snprintf(flags[i], sizeof(flags[i]), "--%s=%s", rows[i].name, rows[i].value);
+		snprintf(flags[i], sizeof(flags[i]), "--%s=%s", rows[i].name,
+			 rows[i].value);
 		argv[n++] = flags[i];
 	}
 	argv[n++] = command;
@@ -163,8 +169,8 @@ static void role_argv(const char *role, const struct options *o, char **argv)
 	argv[n] = NULL;
 }
 
-static pid_t spawn(enum launch_role r, const char *name, const struct options *o, const int *fds,
-		   unsigned nfds, struct err *e)
+static pid_t spawn(enum launch_role r, const char *name, const struct options *o,
+		   const int *fds, unsigned nfds, struct err *e)
 {
 	static char *argv[MAX_ROLE_ARGS];
 
@@ -184,8 +190,8 @@ static int start_family(struct family *f, const char *front, const struct option
 
 		f->pid[LAUNCH_LEDGER] = spawn(LAUNCH_LEDGER, "ledger", o, ledger, 1, e);
 		f->pid[LAUNCH_KEEPER] = spawn(LAUNCH_KEEPER, "keeper", o, keeper, 2, e);
-		f->pid[LAUNCH_FRONT] = spawn(LAUNCH_FRONT, front, o, front_fds,
-					     io[2] >= 0 ? 4 : 3, e);
+		f->pid[LAUNCH_FRONT] =
+			spawn(LAUNCH_FRONT, front, o, front_fds, io[2] >= 0 ? 4 : 3, e);
 		bad = f->pid[LAUNCH_LEDGER] < 0 || f->pid[LAUNCH_KEEPER] < 0 ||
 		      f->pid[LAUNCH_FRONT] < 0;
 	}
@@ -255,8 +261,9 @@ static void wait_family(struct family *f, const sigset_t *set)
 			signal_family(f, SIGKILL, false);
 			t = (struct timespec){1, 0};
 		} else if (deadline_us) {
-			t = (struct timespec){(time_t)((deadline_us - now) / 1000000),
-					      (long)((deadline_us - now) % 1000000 * 1000)};
+			t = (struct timespec){
+				(time_t)((deadline_us - now) / 1000000),
+				(long)((deadline_us - now) % 1000000 * 1000)};
 		}
 		sig = sigtimedwait(set, NULL, &t);
 		if (sig > 0 && sig != SIGCHLD)
@@ -340,7 +347,8 @@ static int cmd_run(struct options *o)
 
 	if (!o->nargs) {
 		err_set(&e, ERR_INVALID, "run needs a file");
-		err_fix(&e, "fumehood run FILE [ARG...]; - reads the program from standard input");
+		err_fix(&e,
+			"fumehood run FILE [ARG...]; - reads the program from standard input");
 		return complain(&e);
 	}
 	io[0] = from_stdin ? open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -393,7 +401,8 @@ static int cmd_audit(struct options *o)
 
 static int cmd_version(struct options *o)
 {
-	printf(o->json ? "{\"name\":\"fumehood\",\"version\":\"%s\"}\n" : "fumehood %s\n",
+	printf(o->json ? "{\"name\":\"fumehood\",\"version\":\"%s\"}\n"
+		       : "fumehood %s\n",
 	       FUMEHOOD_VERSION);
 	return 0;
 }
@@ -409,8 +418,9 @@ static const struct {
 	const char *name;
 	int (*run)(struct options *o);
 } commands[] = {
-	{"stdio", cmd_stdio}, {"run", cmd_run},		{"doctor", cmd_doctor}, {"audit", cmd_audit},
-	{"help", cmd_help},   {"version", cmd_version}, {"role", be_role},
+	{"stdio", cmd_stdio}, {"run", cmd_run},	  {"doctor", cmd_doctor},
+	{"audit", cmd_audit}, {"help", cmd_help}, {"version", cmd_version},
+	{"role", be_role},
 };
 
 int main(int argc, char **argv)

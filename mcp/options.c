@@ -11,19 +11,22 @@
 
 static const struct option_row {
 	const char *name, *value, *env, *help;
-	size_t at;	/* of a const char *, or a bool when value is NULL */
+	size_t at; /* of a const char *, or a bool when value is NULL */
 } table[] = {
 	{"state", "DIR", "FUMEHOOD_STATE", "where the audit log is kept",
 	 offsetof(struct options, state)},
-	{"config", "FILE", "FUMEHOOD_CONFIG", "JSON file with any of these options as keys",
+	{"config", "FILE", "FUMEHOOD_CONFIG",
+	 "JSON file with any of these options as keys",
 	 offsetof(struct options, config)},
-	{"log-level", "LEVEL", "FUMEHOOD_LOG_LEVEL", "error, warn (default), info or debug",
-	 offsetof(struct options, log_level)},
-	{"json", NULL, "FUMEHOOD_JSON", "machine-readable output of run, doctor, audit, version",
+	{"log-level", "LEVEL", "FUMEHOOD_LOG_LEVEL",
+	 "error, warn (default), info or debug", offsetof(struct options, log_level)},
+	{"json", NULL, "FUMEHOOD_JSON",
+	 "machine-readable output of run, doctor, audit, version",
 	 offsetof(struct options, json)},
 	{"bwrap", "PATH", "FUMEHOOD_BWRAP", "the bubblewrap to use",
 	 offsetof(struct options, bwrap)},
-	{"uid-base", "N", "FUMEHOOD_UID_BASE", "as root: first host uid for sandboxes (200000)",
+	{"uid-base", "N", "FUMEHOOD_UID_BASE",
+	 "as root: first host uid for sandboxes (200000)",
 	 offsetof(struct options, uid_base)},
 	{"uid-count", "N", "FUMEHOOD_UID_COUNT", "as root: how many of them (256)",
 	 offsetof(struct options, uid_count)},
@@ -31,7 +34,8 @@ static const struct option_row {
 	 offsetof(struct options, max_runs)},
 	{"max-queue", "N", "FUMEHOOD_MAX_QUEUE", "calls that may wait for one (64)",
 	 offsetof(struct options, max_queue)},
-	{"language", "NAME", "FUMEHOOD_LANGUAGE", "run: instead of going by the file's ending",
+	{"language", "NAME", "FUMEHOOD_LANGUAGE",
+	 "run: instead of going by the file's ending",
 	 offsetof(struct options, language)},
 	{"timeout-ms", "N", "FUMEHOOD_TIMEOUT_MS", "run: wall clock limit (10000)",
 	 offsetof(struct options, timeout_ms)},
@@ -43,7 +47,8 @@ static const struct {
 	const char *name, *args, *help;
 } commands[] = {
 	{"stdio", "", "serve MCP on standard input and output"},
-	{"run", "FILE [ARG...]", "run a program in a sandbox; - reads it from standard input"},
+	{"run", "FILE [ARG...]",
+	 "run a program in a sandbox; - reads it from standard input"},
 	{"doctor", "", "prove what holds on this host, and say how to fix the rest"},
 	{"audit", "list | show RUN | verify", "read the record"},
 	{"version", "", "print the version"},
@@ -55,7 +60,8 @@ void options_help(void)
 	printf("fumehood runs code nobody has read, and lets nothing out.\n\n"
 	       "usage: fumehood COMMAND [OPTION...]\n\n");
 	for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-8s%-26s%s\n", commands[i].name, commands[i].args, commands[i].help);
+		printf("  %-8s%-26s%s\n", commands[i].name, commands[i].args,
+		       commands[i].help);
 	printf("\noptions, also as variables and as keys of the config file:\n");
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
 		char flag[32];
@@ -130,7 +136,8 @@ static int take_args(struct options *o, int argc, char **argv, struct err *e)
 		} else if (!o->command) {
 			o->command = a;
 		} else if (o->nargs == OPTIONS_MAX_ARGS) {
-			return err_set(e, ERR_LIMIT, "more than %d arguments", OPTIONS_MAX_ARGS);
+			return err_set(e, ERR_LIMIT, "more than %d arguments",
+				       OPTIONS_MAX_ARGS);
 		} else {
 			o->args[o->nargs++] = a;
 		}
@@ -156,11 +163,14 @@ static int take_file(struct options *o, const char *path, struct err *e)
 		if (!row)
 			return unknown(sv_of(v->string), e);
 		if (cJSON_IsString(v) || cJSON_IsBool(v))
-			set(o, row, cJSON_IsString(v) ? v->valuestring
-				    : cJSON_IsTrue(v) ? "1" : "0");
+			set(o, row,
+			    cJSON_IsString(v) ? v->valuestring
+			    : cJSON_IsTrue(v) ? "1"
+					      : "0");
 		else
-			return err_set(e, ERR_INVALID, "%s: \"%s\" must be a string or boolean",
-				       path, v->string);
+			return err_set(e, ERR_INVALID,
+				       "%s: \"%s\" must be a string or boolean", path,
+				       v->string);
 	}
 	return 0;
 }
@@ -175,14 +185,15 @@ static void take_env(struct options *o)
 	}
 }
 
-static int number(const char *name, const char *text, int64_t min, int64_t max, int64_t *ret,
-		  struct err *e)
+static int number(const char *name, const char *text, int64_t min, int64_t max,
+		  int64_t *ret, struct err *e)
 {
 	if (!*text)
 		return 0;
 	if (sv_to_i64(sv_of(text), ret) || *ret < min || *ret > max)
-		return err_set(e, ERR_INVALID, "--%s %.40s: a number from %lld to %lld is wanted",
-			       name, text, (long long)min, (long long)max);
+		return err_set(e, ERR_INVALID,
+			       "--%s %.40s: a number from %lld to %lld is wanted", name,
+			       text, (long long)min, (long long)max);
 	return 0;
 }
 
@@ -204,7 +215,8 @@ static int check_numbers(struct options *o, struct err *e)
 	o->max_runs_n = (uint32_t)max_runs;
 	o->max_queue_n = (uint32_t)max_queue;
 	if (*o->log_level && log_level_of(sv_of(o->log_level), &o->level))
-		return err_set(e, ERR_INVALID, "--log-level %.20s: error, warn, info or debug",
+		return err_set(e, ERR_INVALID,
+			       "--log-level %.20s: error, warn, info or debug",
 			       o->log_level);
 	return 0;
 }
@@ -223,7 +235,8 @@ static int find_state_dir(struct options *o, struct err *e)
 	else if (xdg && *xdg == '/')
 		n = snprintf(o->state_dir, sizeof(o->state_dir), "%s/fumehood", xdg);
 	else if (home && *home == '/' && home[1])
-		n = snprintf(o->state_dir, sizeof(o->state_dir), "%s/.local/state/fumehood", home);
+		n = snprintf(o->state_dir, sizeof(o->state_dir),
+			     "%s/.local/state/fumehood", home);
 	else
 		n = snprintf(o->state_dir, sizeof(o->state_dir), "/var/lib/fumehood");
 	if (n < 0 || (size_t)n >= sizeof(o->state_dir))
@@ -233,10 +246,18 @@ static int find_state_dir(struct options *o, struct err *e)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-	static const struct options unset = {
-		.state = "", .config = "", .log_level = "", .bwrap = "", .language = "",
-		.timeout_ms = "", .uid_base = "", .uid_count = "", .max_runs = "",
-		.max_queue = "", .limit = "", .level = LOG_WARN};
+	static const struct options unset = {.state = "",
+					     .config = "",
+					     .log_level = "",
+					     .bwrap = "",
+					     .language = "",
+					     .timeout_ms = "",
+					     .uid_base = "",
+					     .uid_count = "",
+					     .max_runs = "",
+					     .max_queue = "",
+					     .limit = "",
+					     .level = LOG_WARN};
 	struct options flags = unset;
 	const char *file = getenv("FUMEHOOD_CONFIG");
 

@@ -1,4 +1,4 @@
-/* gen.c: turns schemas/*.json into C at build time.
+/* gen.c: turns the .json files of schemas/ into C at build time.
  *
  *	gen schemas FILE...    schemas_get() over every file, minified (schemas/schemas.h)
  *	gen runtimes FILE...   pol_runtimes[] from runtimes.json (sandbox/policy/policy.h)
@@ -14,12 +14,12 @@
 #include <string.h>
 
 #define RUNTIMES_FILE "runtimes.json"
-#define MAX_RUNTIMES 16		/* POL_MAX_RUNTIMES; what is generated asserts it */
-#define MAX_PATH 255		/* struct pol_host keeps a path in 256 bytes */
+#define MAX_RUNTIMES 16 /* POL_MAX_RUNTIMES; what is generated asserts it */
+#define MAX_PATH 255 /* struct pol_host keeps a path in 256 bytes */
 #define MAX_FILE_BYTES (1 << 20)
 
 struct doc {
-	const char *path, *name;	/* name: the last part of the path */
+	const char *path, *name; /* name: the last part of the path */
 	char *text;
 	cJSON *json;
 };
@@ -64,7 +64,8 @@ static void refuse_duplicates(const char *path, const cJSON *v)
 	for (const cJSON *a = v->child; a; a = a->next) {
 		for (const cJSON *b = a->next; cJSON_IsObject(v) && b; b = b->next)
 			if (!strcmp(a->string, b->string))
-				fail("%s: \"%s\" stands twice in one object", path, a->string);
+				fail("%s: \"%s\" stands twice in one object", path,
+				     a->string);
 		refuse_duplicates(path, a);
 	}
 }
@@ -78,7 +79,8 @@ static struct doc load(const char *path)
 		d.name = slash + 1;
 	d.json = cJSON_ParseWithOpts(d.text, &end, 1);
 	if (!d.json)
-		fail("%s: not JSON at byte %td", path, end ? end - d.text : (ptrdiff_t)0);
+		fail("%s: not JSON at byte %td", path,
+		     end ? end - d.text : (ptrdiff_t)0);
 	if (!cJSON_IsObject(d.json))
 		fail("%s: the root must be an object", path);
 	refuse_duplicates(path, d.json);
@@ -117,7 +119,8 @@ static void emit_schemas(struct doc *docs, int n)
 	for (int i = 0; i < n; i++) {
 		for (int k = 0; k < i; k++)
 			if (!strcmp(docs[i].name, docs[k].name))
-				fail("%s: the name is taken by %s", docs[i].path, docs[k].path);
+				fail("%s: the name is taken by %s", docs[i].path,
+				     docs[k].path);
 		cJSON_Minify(docs[i].text);
 		printf("static const unsigned char doc_%d[] = {", i);
 		put_bytes(docs[i].text, strlen(docs[i].text));
@@ -140,9 +143,9 @@ static void emit_schemas(struct doc *docs, int n)
 /* --- gen runtimes ----------------------------------------------------------------------------- */
 
 struct row {
-	const char *path;	/* of the file, for complaints */
+	const char *path; /* of the file, for complaints */
 	int index;
-	const char *field;	/* being checked */
+	const char *field; /* being checked */
 };
 
 static _Noreturn void fail_row(const struct row *r, const char *what)
@@ -188,14 +191,14 @@ static void check_env(const struct row *r, const char *s)
 		fail_row(r, "must be NAME=value");
 }
 
-enum kind { STRING, LIST, NUMBER, NOTES };	/* notes stay in the file */
+enum kind { STRING, LIST, NUMBER, NOTES }; /* notes stay in the file */
 
 static const struct field {
 	const char *name;
 	enum kind kind;
-	bool may_be_empty;	/* a list */
-	void (*check)(const struct row *r, const char *s);	/* each string */
-	double max;		/* a number */
+	bool may_be_empty; /* a list */
+	void (*check)(const struct row *r, const char *s); /* each string */
+	double max; /* a number */
 } fields[] = {
 	{"name", STRING, false, check_word, 0},
 	{"title", STRING, false, check_text, 0},
@@ -245,8 +248,9 @@ static void put_field(struct row *r, const struct field *f, const cJSON *v)
 		put_string(r, f, v);
 	} else if (f->kind == LIST) {
 		if (!cJSON_IsArray(v) || (!v->child && !f->may_be_empty))
-			fail_row(r, f->may_be_empty ? "must be an array"
-						    : "must be an array of at least one");
+			fail_row(r, f->may_be_empty
+					    ? "must be an array"
+					    : "must be an array of at least one");
 		printf("(const char *const[]){");
 		for (const cJSON *m = v->child; m; m = m->next) {
 			put_string(r, f, m);
@@ -269,9 +273,9 @@ static bool has_name(const cJSON *row, const char *name)
 
 	if (!strcmp(cJSON_GetObjectItemCaseSensitive(row, "name")->valuestring, name))
 		return true;
-	cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(row, "aliases"))
-		if (!strcmp(m->valuestring, name))
-			return true;
+	cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(
+				      row, "aliases")) if (!strcmp(m->valuestring,
+								   name)) return true;
 	return false;
 }
 
@@ -284,12 +288,15 @@ static void refuse_shared_names(struct row *r, const cJSON *list)
 	for (a = list->child; a; a = a->next, r->index++)
 		for (b = a->next; b; b = b->next) {
 			r->field = "name";
-			if (has_name(b, cJSON_GetObjectItemCaseSensitive(a, "name")->valuestring))
+			if (has_name(b, cJSON_GetObjectItemCaseSensitive(a, "name")
+						->valuestring))
 				fail_row(r, "is taken by another runtime");
 			r->field = "aliases";
-			cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(a, "aliases"))
-				if (has_name(b, m->valuestring))
-					fail_row(r, "are taken by another runtime");
+			cJSON_ArrayForEach(
+				m,
+				cJSON_GetObjectItemCaseSensitive(
+					a, "aliases")) if (has_name(b, m->valuestring))
+				fail_row(r, "are taken by another runtime");
 		}
 }
 
@@ -301,7 +308,8 @@ static void emit_runtimes(struct doc *docs, int n)
 	for (int i = 0; i < n; i++)
 		if (!strcmp(docs[i].name, RUNTIMES_FILE)) {
 			r.path = docs[i].path;
-			list = cJSON_GetObjectItemCaseSensitive(docs[i].json, "runtimes");
+			list = cJSON_GetObjectItemCaseSensitive(docs[i].json,
+								"runtimes");
 		}
 	if (!cJSON_IsArray(list) || !list->child)
 		fail("%s: \"runtimes\" must be an array of at least one", r.path);
@@ -314,8 +322,9 @@ static void emit_runtimes(struct doc *docs, int n)
 		refuse_unknown(&r, obj);
 		puts("\t{");
 		for (size_t i = 0; i < FIELD_COUNT; i++)
-			put_field(&r, &fields[i],
-				  cJSON_GetObjectItemCaseSensitive(obj, fields[i].name));
+			put_field(
+				&r, &fields[i],
+				cJSON_GetObjectItemCaseSensitive(obj, fields[i].name));
 		puts("\t},");
 	}
 	refuse_shared_names(&r, list);

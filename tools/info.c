@@ -30,11 +30,13 @@ void info_version_of(const struct sup_answer *a, struct info_version *v)
 
 	*v = (struct info_version){0};
 	if (a->err) {
-		snprintf(v->text, sizeof(v->text), "version not known: %.*s", 130, a->err->cause);
+		snprintf(v->text, sizeof(v->text), "version not known: %.*s", 130,
+			 a->err->cause);
 		return;
 	}
 	if (r->status == SUP_CANCELLED) {
-		snprintf(v->text, sizeof(v->text), "version not known: asking was cancelled");
+		snprintf(v->text, sizeof(v->text),
+			 "version not known: asking was cancelled");
 		return;
 	}
 	if (r->status == SUP_EXITED && r->has_exit_code && r->exit_code == 0) {
@@ -47,17 +49,18 @@ void info_version_of(const struct sup_answer *a, struct info_version *v)
 		return;
 	v->failed = true;
 	snprintf(v->text, sizeof(v->text), "does not run in the sandbox: %s%s",
-		 sup_status_name(r->status), r->status == SUP_EXITED ? " without a version" : "");
+		 sup_status_name(r->status),
+		 r->status == SUP_EXITED ? " without a version" : "");
 }
 
 /* --- what the rows of runtimes say ------------------------------------------------------------- */
 
 struct runtime_view {
 	const struct pol_runtime *row;
-	const char *path;	/* "" when not installed */
+	const char *path; /* "" when not installed */
 	bool available;
-	const char *version;	/* NULL when not known */
-	char problem[640];	/* "" when there is none */
+	const char *version; /* NULL when not known */
+	char problem[640]; /* "" when there is none */
 };
 
 static void not_installed(const struct pol_runtime *row, char *dst, size_t size)
@@ -69,8 +72,9 @@ static void not_installed(const struct pol_runtime *row, char *dst, size_t size)
 		n += (size_t)snprintf(dst + n, size - n, "%s%s", sep, *p);
 }
 
-static void view_runtime(const struct sup_info *info, const struct info_version *versions,
-			 unsigned i, struct runtime_view *v)
+static void view_runtime(const struct sup_info *info,
+			 const struct info_version *versions, unsigned i,
+			 struct runtime_view *v)
 {
 	*v = (struct runtime_view){.row = &pol_runtimes[i], .path = info->host.path[i]};
 	v->available = v->path[0] && !versions[i].failed;
@@ -115,15 +119,20 @@ static size_t list_limits(const struct sup_info *info, struct limit_row rows[sta
 	return ARRAY_LEN(all);
 }
 
-/* Cuts the next of "a; b" off *rest; false at the end. */
+/* Cuts the next of "a (b; c); d" off *rest; false at the end. */
 static bool next_degraded(struct sv *rest, struct sv *ret)
 {
-	bool more = true;
-
 	do {
-		if (!rest->n || !sv_cut(rest, ';', &more, ret))
+		size_t n = 0;
+		int depth = 0;
+
+		if (!rest->n)
 			return false;
-		*ret = sv_trim(*ret);
+		for (; n < rest->n && (rest->p[n] != ';' || depth > 0); n++)
+			depth += (rest->p[n] == '(') - (rest->p[n] == ')');
+		*ret = sv_trim((struct sv){rest->p, n});
+		n += n < rest->n;
+		rest->p += n, rest->n -= n;
 	} while (!ret->n);
 	return true;
 }
@@ -168,8 +177,8 @@ static void json_isolation(struct jw *w, const struct sup_info *info)
 	jw_obj_end(w);
 }
 
-static void render_json(const struct sup_info *info, const struct info_version *versions,
-			struct buf *b)
+static void render_json(const struct sup_info *info,
+			const struct info_version *versions, struct buf *b)
 {
 	struct limit_row rows[16];
 	size_t n = list_limits(info, rows);
@@ -218,8 +227,8 @@ static void text_runtime(struct buf *b, const struct runtime_view *v)
 	buf_byte(b, '\n');
 }
 
-static void render_text(const struct sup_info *info, const struct info_version *versions,
-			struct buf *b)
+static void render_text(const struct sup_info *info,
+			const struct info_version *versions, struct buf *b)
 {
 	struct limit_row rows[16];
 	size_t n = list_limits(info, rows);
@@ -236,7 +245,8 @@ static void render_text(const struct sup_info *info, const struct info_version *
 		buf_fmt(b, "- %s: %" PRIu64 "\n", rows[i].key, rows[i].value);
 	buf_str(b, "network: denied\n"
 		   "persistence: none, each call starts from an empty /workspace\n");
-	buf_fmt(b, "isolation: cgroup %s, Landlock ABI %" PRIu32 ", bubblewrap %s, %s\n",
+	buf_fmt(b,
+		"isolation: cgroup %s, Landlock ABI %" PRIu32 ", bubblewrap %s, %s\n",
 		info->cgroup, info->landlock_abi, info->bwrap_version,
 		info->root ? "a host user for each sandbox"
 			   : "all sandboxes under the server's own user");
@@ -252,6 +262,7 @@ int info_render(const struct sup_info *info, const struct info_version *versions
 	render_json(info, versions, json);
 	render_text(info, versions, text);
 	return json->failed || text->failed
-		       ? err_set(e, ERR_LIMIT, "no memory for what sandbox_info has to say")
+		       ? err_set(e, ERR_LIMIT,
+				 "no memory for what sandbox_info has to say")
 		       : 0;
 }

@@ -13,7 +13,9 @@
 static int bad_path(struct err *e, const char *field, const char *what)
 {
 	err_set(e, ERR_INVALID, "%s %s", field, what);
-	return err_fix(e, "give a path relative to /workspace with plain parts, like data/in.csv");
+	return err_fix(
+		e,
+		"give a path relative to /workspace with plain parts, like data/in.csv");
 }
 
 static int check_path(struct sv path, const char *field, struct err *e)
@@ -39,7 +41,8 @@ static int check_path(struct sv path, const char *field, struct err *e)
 	}
 	return 0;
 }
-_Static_assert(RUN_MAX_PATH_BYTES == 4000 && RUN_MAX_PART_BYTES == 255, "as the errors say");
+_Static_assert(RUN_MAX_PATH_BYTES == 4000 && RUN_MAX_PART_BYTES == 255,
+	       "as the errors say");
 
 /* path is dir itself or lies in it */
 static bool path_within(struct sv path, struct sv dir)
@@ -130,23 +133,28 @@ static int add_base64(struct buf *input, struct sv path, struct sv text, unsigne
 	buf_init(&bytes, max);
 	at = buf_reserve(&bytes, max);
 	if (!at)
-		return err_set(e, ERR_LIMIT, "no memory to decode files[%u].content", index);
+		return err_set(e, ERR_LIMIT, "no memory to decode files[%u].content",
+			       index);
 	if (sodium_base642bin((unsigned char *)at, max, text.p, text.n, NULL, &n, &end,
 			      sodium_base64_VARIANT_ORIGINAL) ||
 	    end != text.p + text.n) {
-		err_set(e, ERR_INVALID, "files[%u].content is not base64 (wrong at byte %zu)", index,
+		err_set(e, ERR_INVALID,
+			"files[%u].content is not base64 (wrong at byte %zu)", index,
 			end ? (size_t)(end - text.p) : 0);
-		return err_fix(e, "use the standard alphabet (A-Z a-z 0-9 + /) with = padding and "
-				  "no line breaks, or encoding \"text\"");
+		return err_fix(
+			e,
+			"use the standard alphabet (A-Z a-z 0-9 + /) with = padding and "
+			"no line breaks, or encoding \"text\"");
 	}
 	buf_commit(&bytes, n);
 	return sup_input_file(input, path, buf_view(&bytes), e);
 }
 
-static int add_file(struct run_request *r, const struct cJSON *f, unsigned index, struct sv own,
-		    struct err *e)
+static int add_file(struct run_request *r, const struct cJSON *f, unsigned index,
+		    struct sv own, struct err *e)
 {
-	struct sv path = js_str(js_get(f, "path")), content = js_str(js_get(f, "content"));
+	struct sv path = js_str(js_get(f, "path")),
+		  content = js_str(js_get(f, "content"));
 	struct sv encoding = js_str(js_get(f, "encoding"));
 	char field[32];
 
@@ -154,14 +162,18 @@ static int add_file(struct run_request *r, const struct cJSON *f, unsigned index
 	if (check_path(path, field, e))
 		return -1;
 	if (own.n && path_within(path, own)) {
-		err_set(e, ERR_INVALID, "%s is " SV_FMT ", which is where the code itself goes", field,
+		err_set(e, ERR_INVALID,
+			"%s is " SV_FMT ", which is where the code itself goes", field,
 			SV_ARG(own));
-		return err_fix(e, "give the program in code or command, and name this file otherwise");
+		return err_fix(
+			e,
+			"give the program in code or command, and name this file otherwise");
 	}
 	if (sv_eq(encoding, SV("base64")))
 		return add_base64(&r->input, path, content, index, e);
 	if (encoding.n && !sv_eq(encoding, SV("text"))) {
-		err_set(e, ERR_INVALID, "files[%u].encoding is neither text nor base64", index);
+		err_set(e, ERR_INVALID, "files[%u].encoding is neither text nor base64",
+			index);
 		return -1;
 	}
 	return sup_input_file(&r->input, path, content, e);
@@ -184,13 +196,14 @@ static int add_files(struct run_request *r, const struct cJSON *files, struct sv
 static int count_exec(struct run_request *r, size_t n, const char *field, struct err *e)
 {
 	if (n > RUN_MAX_STRING_BYTES) {
-		err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %d are accepted", field, n,
-			RUN_MAX_STRING_BYTES);
+		err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %d are accepted", field,
+			n, RUN_MAX_STRING_BYTES);
 		return err_fix(e, "pass long data in stdin or files");
 	}
 	r->exec_bytes += n + 1 + sizeof(char *);
 	if (r->exec_bytes > RUN_MAX_EXEC_BYTES) {
-		err_set(e, ERR_LIMIT, "arguments and environment are more than %zu bytes together",
+		err_set(e, ERR_LIMIT,
+			"arguments and environment are more than %zu bytes together",
 			RUN_MAX_EXEC_BYTES);
 		return err_fix(e, "pass long data in stdin or files");
 	}
@@ -207,7 +220,8 @@ static int add_args(struct run_request *r, const struct cJSON *list, const char 
 		struct sv value = js_str(v);
 
 		snprintf(field, sizeof(field), "%s[%u]", name, i);
-		if (count_exec(r, value.n, field, e) || sup_input_arg(&r->input, value, e))
+		if (count_exec(r, value.n, field, e) ||
+		    sup_input_arg(&r->input, value, e))
 			return -1;
 	}
 	return 0;
@@ -217,7 +231,8 @@ static bool is_env_name(struct sv s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+		bool letter =
+			(c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 
 		if (!letter && (i == 0 || c < '0' || c > '9'))
 			return false;
@@ -234,8 +249,11 @@ static int add_env(struct run_request *r, const struct cJSON *env, struct err *e
 
 		snprintf(field, sizeof(field), "env.%.*s", quoted_len(name), name.p);
 		if (!is_env_name(name)) {
-			err_set(e, ERR_INVALID, "%s is not a name for a variable", field);
-			return err_fix(e, "use letters, digits and _, not starting with a digit");
+			err_set(e, ERR_INVALID, "%s is not a name for a variable",
+				field);
+			return err_fix(
+				e,
+				"use letters, digits and _, not starting with a digit");
 		}
 		if (count_exec(r, name.n + 1 + value.n, field, e) ||
 		    sup_input_env(&r->input, name, value, e))
@@ -246,12 +264,13 @@ static int add_env(struct run_request *r, const struct cJSON *env, struct err *e
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static int check_size(const char *what, struct sv s, uint64_t max, const char *fix, struct err *e)
+static int check_size(const char *what, struct sv s, uint64_t max, const char *fix,
+		      struct err *e)
 {
 	if (s.n <= max)
 		return 0;
-	err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %llu (%llu MiB) are accepted", what, s.n,
-		(unsigned long long)max, (unsigned long long)(max >> 20));
+	err_set(e, ERR_LIMIT, "%s is %zu bytes, at most %llu (%llu MiB) are accepted",
+		what, s.n, (unsigned long long)max, (unsigned long long)(max >> 20));
 	return err_fix(e, "%s", fix);
 }
 
@@ -265,8 +284,11 @@ static int set_common(struct run_request *r, const struct cJSON *args, struct sv
 		return -1;
 	r->has_timeout = timeout != NULL;
 	if (timeout && js_int(timeout, &r->timeout_ms)) {
-		err_set(e, ERR_INVALID, "timeout_ms is not a whole number of milliseconds");
-		return err_fix(e, "leave it out for the default of 10000, or give one like 30000");
+		err_set(e, ERR_INVALID,
+			"timeout_ms is not a whole number of milliseconds");
+		return err_fix(
+			e,
+			"leave it out for the default of 10000, or give one like 30000");
 	}
 	if (add_env(r, js_get(args, "env"), e))
 		return -1;
@@ -282,9 +304,10 @@ static int check_language(struct sv language, struct err *e)
 	if (language.n <= RUN_MAX_LANGUAGE_BYTES)
 		return 0;
 	for (unsigned i = 0; i < pol_runtimes_count && n < sizeof(names); i++)
-		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "",
-				      pol_runtimes[i].name);
-	err_set(e, ERR_NOT_FOUND, "language is no language but %zu bytes of text", language.n);
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+				      i ? ", " : "", pol_runtimes[i].name);
+	err_set(e, ERR_NOT_FOUND, "language is no language but %zu bytes of text",
+		language.n);
 	return err_fix(e, "use one of: %s", names);
 }
 
@@ -333,15 +356,18 @@ static int set_argv(struct run_request *r, const struct cJSON *argv, struct err 
 
 int run_request_command(const struct cJSON *args, struct run_request *r, struct err *e)
 {
-	const struct cJSON *command = js_get(args, "command"), *argv = js_get(args, "argv");
+	const struct cJSON *command = js_get(args, "command"),
+			   *argv = js_get(args, "argv");
 
 	*r = (struct run_request){.tool = POL_RUN_COMMAND};
 	buf_init(&r->input, POL_MAX_INPUT_BYTES);
 	if (!command == !argv) {
-		err_set(e, ERR_INVALID, "%s", command ? "both command and argv are given"
-						      : "neither command nor argv is given");
-		return err_fix(e, "give command (a line for bash) or argv (a program and its "
-				  "arguments), exactly one of the two");
+		err_set(e, ERR_INVALID, "%s",
+			command ? "both command and argv are given"
+				: "neither command nor argv is given");
+		return err_fix(
+			e, "give command (a line for bash) or argv (a program and its "
+			   "arguments), exactly one of the two");
 	}
 	if (command ? set_command(r, js_str(command), e) : set_argv(r, argv, e))
 		return -1;

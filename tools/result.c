@@ -9,12 +9,12 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#define MARK_BYTES 8	/* of the run id's 32 digits */
+#define MARK_BYTES 8 /* of the run id's 32 digits */
 
 /* One stream as the caller gets it. */
 struct shown {
 	const char *name;
-	struct buf text;	/* owned */
+	struct buf text; /* owned */
 	uint64_t total, omitted, bad;
 };
 
@@ -64,7 +64,8 @@ static int show(struct shown *v, const char *name, const struct sup_stream *s)
 		v->text.n -= end;
 		buf_consume(&tail, start);
 		v->omitted += end + start;
-		buf_fmt(&v->text, "\n... [%" PRIu64 " bytes omitted] ...\n", v->omitted);
+		buf_fmt(&v->text, "\n... [%" PRIu64 " bytes omitted] ...\n",
+			v->omitted);
 	}
 	buf_sv(&v->text, buf_view(&tail));
 	v->bad = json_bad_utf8(buf_view(&v->text));
@@ -101,18 +102,26 @@ static void put_note(struct buf *b, const struct sup_result *r)
 
 	switch (r->status) {
 	case SUP_SIGNALED:
-		buf_str(b, "A signal ended the program: it crashed or was told to stop from inside.");
+		buf_str(b,
+			"A signal ended the program: it crashed or was told to stop from inside.");
 		break;
 	case SUP_TIMEOUT:
-		buf_fmt(b, "It was still running after %" PRIu32 " ms and was ended; do less, or ask "
-			   "for a larger timeout_ms.", l->wall_ms);
+		buf_fmt(b,
+			"It was still running after %" PRIu32
+			" ms and was ended; do less, or ask "
+			"for a larger timeout_ms.",
+			l->wall_ms);
 		break;
 	case SUP_OUT_OF_MEMORY:
-		buf_fmt(b, "It needed more than its %" PRIu64 " MiB of memory; work on smaller pieces.",
+		buf_fmt(b,
+			"It needed more than its %" PRIu64
+			" MiB of memory; work on smaller pieces.",
 			to_mib(l->memory_bytes));
 		break;
 	case SUP_TOO_MANY_PROCESSES:
-		buf_fmt(b, "It wanted more than its %" PRIu32 " processes and threads; start fewer.",
+		buf_fmt(b,
+			"It wanted more than its %" PRIu32
+			" processes and threads; start fewer.",
 			l->processes);
 		break;
 	case SUP_DISK_FULL:
@@ -120,17 +129,22 @@ static void put_note(struct buf *b, const struct sup_result *r)
 			to_mib(l->workspace_bytes));
 		break;
 	case SUP_OUTPUT_LIMIT:
-		buf_fmt(b, "It printed more than %" PRIu64 " MiB and was ended; print a summary.",
+		buf_fmt(b,
+			"It printed more than %" PRIu64
+			" MiB and was ended; print a summary.",
 			to_mib(l->output_bytes));
 		break;
 	case SUP_DENIED:
-		buf_str(b, "It made a system call the sandbox forbids; do it in another way.");
+		buf_str(b,
+			"It made a system call the sandbox forbids; do it in another way.");
 		break;
 	case SUP_CANCELLED:
-		buf_str(b, "The call was cancelled and everything it had started was ended.");
+		buf_str(b,
+			"The call was cancelled and everything it had started was ended.");
 		break;
 	case SUP_LOST:
-		buf_str(b, "The sandbox died and how far the program came is unknown; run it again.");
+		buf_str(b,
+			"The sandbox died and how far the program came is unknown; run it again.");
 		break;
 	case SUP_EXITED:
 	case SUP_STATUS_COUNT:
@@ -142,10 +156,8 @@ static const struct {
 	uint32_t bit;
 	const char *name;
 } hits[] = {
-	{SUP_HIT_TIME, "time"},
-	{SUP_HIT_MEMORY, "memory"},
-	{SUP_HIT_PROCESSES, "processes"},
-	{SUP_HIT_DISK, "disk"},
+	{SUP_HIT_TIME, "time"},		  {SUP_HIT_MEMORY, "memory"},
+	{SUP_HIT_PROCESSES, "processes"}, {SUP_HIT_DISK, "disk"},
 	{SUP_HIT_OUTPUT, "output"},
 };
 
@@ -248,10 +260,11 @@ static void text_measures(const struct sup_result *r, struct buf *b)
 	if (r->hits)
 		buf_byte(b, '\n');
 	if (r->timeout_clamped)
-		buf_fmt(b, "timeout_ms was out of range and set to %" PRIu32 "\n", r->limits.wall_ms);
+		buf_fmt(b, "timeout_ms was out of range and set to %" PRIu32 "\n",
+			r->limits.wall_ms);
 	if (!r->limits_degraded)
-		buf_fmt(b, "cpu %" PRIu64 " ms, peak memory %" PRIu64 " bytes, ", to_ms(r->cpu_us),
-			r->peak_memory_bytes);
+		buf_fmt(b, "cpu %" PRIu64 " ms, peak memory %" PRIu64 " bytes, ",
+			to_ms(r->cpu_us), r->peak_memory_bytes);
 	buf_fmt(b, "time limit %" PRIu32 " ms, limits %s, %s\n", r->limits.wall_ms,
 		r->limits_degraded ? "degraded" : "enforced", r->run_id);
 }
@@ -292,7 +305,8 @@ static void render_text(const struct sup_result *r, const struct shown *out,
 	text_stream(errs, mark, b);
 }
 
-int run_render(const struct sup_answer *a, struct buf *json, struct buf *text, struct err *e)
+int run_render(const struct sup_answer *a, struct buf *json, struct buf *text,
+	       struct err *e)
 {
 	struct shown out, errs;
 	AUTO_BUF note = {0};
@@ -309,7 +323,8 @@ int run_render(const struct sup_answer *a, struct buf *json, struct buf *text, s
 	buf_finish(&errs.text);
 	if (!bad)
 		return 0;
-	err_set(e, ERR_LIMIT, "the program has run (%s, %s) but there was no memory for its result",
+	err_set(e, ERR_LIMIT,
+		"the program has run (%s, %s) but there was no memory for its result",
 		a->result->run_id, sup_status_name(a->result->status));
 	return err_fix(e, "try again when fewer calls run");
 }

@@ -19,13 +19,15 @@ struct waiter {
 
 static struct info_round {
 	struct info_version versions[POL_MAX_RUNTIMES];
-	struct sup_run *runs[POL_MAX_RUNTIMES];	/* the client's, NULL when not running */
+	struct sup_run
+		*runs[POL_MAX_RUNTIMES]; /* the client's, NULL when not running */
 	unsigned pending;
-	bool starting;		/* do not end the round while it is being started */
-	struct waiter *waiters;	/* owned */
+	bool starting; /* do not end the round while it is being started */
+	struct waiter *waiters; /* owned */
 } round_now;
 
-static void answer(struct waiter *w, struct sv json, struct sv text, const struct err *e)
+static void answer(struct waiter *w, struct sv json, struct sv text,
+		   const struct err *e)
 {
 	struct tool_call *call = w->call;
 
@@ -37,7 +39,8 @@ static void answer(struct waiter *w, struct sv json, struct sv text, const struc
 		tool_call_result(call, json, text);
 }
 
-static int render(const struct tool_call *call, struct buf *json, struct buf *text, struct err *e)
+static int render(const struct tool_call *call, struct buf *json, struct buf *text,
+		  struct err *e)
 {
 	const struct sup_info *info = sup_client_info(call->env.client);
 
@@ -56,7 +59,7 @@ static void end_round(void)
 
 	if (round_now.pending || round_now.starting || !w)
 		return;
-	round_now.waiters = NULL;	/* an answer may bring the next call at once */
+	round_now.waiters = NULL; /* an answer may bring the next call at once */
 	buf_init(&json, INFO_MAX_BYTES);
 	buf_init(&text, INFO_MAX_BYTES);
 	bad = render(w->call, &json, &text, &e);

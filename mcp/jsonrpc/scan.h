@@ -52,13 +52,13 @@ bool rpc_names_close(struct rpc_names *names, struct sv all, size_t mark,
 /* Whether raw (the text between the quotes) spells name. */
 bool rpc_name_is(struct sv raw, const char *name);
 
-/* --- numbers.c --------------------------------------------------------------------------------- */
+/* --- numbers.c ------------------------------------------------------------------------------ */
 /* A copy of text that passed the scan, of the same length and tree, in which every number over
  * RPC_CJSON_NUMBER_BYTES stands as the nearest double (1e999 past the largest) and blanks. Owned by
  * the caller; NUL behind it; NULL without memory. */
 char *rpc_shorten_numbers(struct sv bytes);
 
-/* --- raw.c: raw text --------------------------------------------------------------------------- */
+/* --- raw.c: raw text ------------------------------------------------------------------------ */
 /* The raw text of node in the text its tree came from; empty when it is not from there. */
 struct sv rpc_raw_of(struct sv source, const struct cJSON *root, const struct cJSON *node);
 /* The raw id of a message that is to be refused because of a defect at offset `defect`; empty when

@@ -46,7 +46,8 @@ int confine_limits(const struct guest_run *r)
 	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, r->open_files) ||
 	    limit(RLIMIT_FSIZE, r->workspace_bytes) || limit(RLIMIT_STACK, 8u << 20) ||
 	    limit(RLIMIT_MEMLOCK, 64u << 10) || limit(RLIMIT_MSGQUEUE, 0) ||
-	    limit(RLIMIT_SIGPENDING, 256) || limit(RLIMIT_NICE, 0) || limit(RLIMIT_RTPRIO, 0))
+	    limit(RLIMIT_SIGPENDING, 256) || limit(RLIMIT_NICE, 0) ||
+	    limit(RLIMIT_RTPRIO, 0))
 		return -1;
 	/* without cgroups these are the only bounds; the count includes guest and room */
 	if (r->rlimit_memory && (limit(RLIMIT_DATA, r->memory_bytes) ||
@@ -56,7 +57,7 @@ int confine_limits(const struct guest_run *r)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) {
 			if (errno != EINVAL)
 				return -1;
-			break;	/* past the last one this kernel knows */
+			break; /* past the last one this kernel knows */
 		}
 	return die_first();
 }
@@ -74,8 +75,8 @@ int confine_privileges(void)
 
 int confine_files(void)
 {
-	static const char *const readable[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32",
-					       "/lib64", "/etc", "/proc"};
+	static const char *const readable[] = {"/usr",	 "/bin",   "/sbin", "/lib",
+					       "/lib32", "/lib64", "/etc",  "/proc"};
 	static const char *const writable[] = {"/workspace", "/tmp", "/dev/shm"};
 	struct landlock l;
 	int bad = landlock_begin(&l);

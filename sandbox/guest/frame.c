@@ -89,7 +89,8 @@ bool guest_path_ok(struct sv path)
 	if (!path.n || path.n > 4096 || sv_find(path, '\0') >= 0)
 		return false;
 	while (sv_cut(&path, '/', &more, &part))
-		if (!part.n || part.n > 255 || sv_eq(part, SV(".")) || sv_eq(part, SV("..")))
+		if (!part.n || part.n > 255 || sv_eq(part, SV(".")) ||
+		    sv_eq(part, SV("..")))
 			return false;
 	return true;
 }

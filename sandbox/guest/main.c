@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int child_fd = -1;	/* signalfd for SIGCHLD */
+static int child_fd = -1; /* signalfd for SIGCHLD */
 
 static void send_or_die(struct ipc_msg *m)
 {
@@ -78,8 +78,8 @@ static void say_started(uint64_t id, const struct room *room, int program_pidfd)
 /* Forks the program into the room. 0 once it has been exec'd, -1 with f filled. From then on every
  * child of this process would be born in that room: its own pid namespace belongs to bwrap's outer
  * user namespace and cannot be re-entered. So a guest serves one run. */
-static int start_program(const struct guest_run *r, const struct room *room, pid_t *ret_pid,
-			 int *ret_pidfd, struct failure *f)
+static int start_program(const struct guest_run *r, const struct room *room,
+			 pid_t *ret_pid, int *ret_pidfd, struct failure *f)
 {
 	int failed[2];
 	long pid = -1;
@@ -118,7 +118,8 @@ static int wait_program(pid_t pid)
 			_exit(1);
 		if (p[0].revents)
 			_exit(0);
-		if (p[1].revents && read(child_fd, &si, sizeof(si)) < 0 && errno != EAGAIN)
+		if (p[1].revents && read(child_fd, &si, sizeof(si)) < 0 &&
+		    errno != EAGAIN)
 			_exit(1);
 	}
 }

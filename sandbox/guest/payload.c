@@ -159,6 +159,10 @@ static void prepare(struct start *s, const struct guest_run *r)
 
 	if (dir < 0)
 		fail("open /workspace");
+	s->argv = mem_zalloc(sizeof(char *));
+	s->envp = mem_zalloc(sizeof(char *));
+	if (!s->argv || !s->envp)
+		fail("memory");
 	for (uint32_t i = 0; i < r->nenv; i++) {
 		ptrdiff_t at = sv_find(r->env[i], '=');
 
@@ -170,14 +174,16 @@ static void prepare(struct start *s, const struct guest_run *r)
 	if (r->interpreter.n) {
 		push(&s->argv, &s->argc, join(r->interpreter, "", (struct sv){"", 0}));
 		for (uint32_t i = 0; i < r->nargs; i++)
-			push(&s->argv, &s->argc, join(r->args[i], "", (struct sv){"", 0}));
+			push(&s->argv, &s->argc,
+			     join(r->args[i], "", (struct sv){"", 0}));
 	}
 	if (r->code_name.n) {
 		if (r->code_fd >= 0)
 			write_file(dir, r->code_name, map_fd(r->code_fd));
 		push(&s->argv, &s->argc, join(r->code_name, "", (struct sv){"", 0}));
 	} else if (r->code_fd >= 0) {
-		push(&s->argv, &s->argc, join(map_fd(r->code_fd), "", (struct sv){"", 0}));
+		push(&s->argv, &s->argc,
+		     join(map_fd(r->code_fd), "", (struct sv){"", 0}));
 	}
 	unpack(s, dir, r->input_fd);
 	if (fchdir(dir))
@@ -186,9 +192,11 @@ static void prepare(struct start *s, const struct guest_run *r)
 
 static void set_stdio(const struct guest_run *r)
 {
-	int in = r->stdin_fd >= 0 ? r->stdin_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int in = r->stdin_fd >= 0 ? r->stdin_fd
+				  : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-	if (in < 0 || dup2(in, 0) < 0 || dup2(r->out_fd, 1) < 0 || dup2(r->err_fd, 2) < 0)
+	if (in < 0 || dup2(in, 0) < 0 || dup2(r->out_fd, 1) < 0 ||
+	    dup2(r->err_fd, 2) < 0)
 		fail("standard streams");
 }
 
@@ -197,7 +205,8 @@ static void enter(const struct room *room)
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (setns(room->pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
+	if (setns(room->pidfd,
+		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
 		fail("enter the room");
 	for (int sig = 1; sig < 32; sig++)
 		signal(sig, SIG_DFL);
@@ -231,7 +240,8 @@ static _Noreturn void exec_argv(const struct start *s)
 	_exit(sys == ENOENT ? 127 : 126);
 }
 
-_Noreturn void payload_main(const struct guest_run *r, const struct room *room, int fail_fd)
+_Noreturn void payload_main(const struct guest_run *r, const struct room *room,
+			    int fail_fd)
 {
 	struct start s = {.argc = 0};
 

@@ -96,14 +96,16 @@ static int io_uring(void)
 
 static int bpf_map(void)
 {
-	unsigned attr[18] = {2, 4, 4, 1};	/* BPF_MAP_TYPE_ARRAY, key 4, value 4, 1 entry */
+	unsigned attr[18] = {2, 4, 4,
+			     1}; /* BPF_MAP_TYPE_ARRAY, key 4, value 4, 1 entry */
 
 	return refused(syscall(SYS_bpf, 0, attr, sizeof(attr)));
 }
 
 static int keyring(void)
 {
-	return refused(syscall(SYS_keyctl, 0, -3, 1));	/* GET_KEYRING_ID, session, create */
+	return refused(
+		syscall(SYS_keyctl, 0, -3, 1)); /* GET_KEYRING_ID, session, create */
 }
 
 static int packet_socket(void)
@@ -136,7 +138,7 @@ static int network_device(void)
 
 	for (ssize_t i = 0; i < n; i++)
 		lines += text[i] == '\n';
-	return lines <= 3 ? ENODEV : 0;	/* two heading lines and lo */
+	return lines <= 3 ? ENODEV : 0; /* two heading lines and lo */
 }
 
 static int capabilities(void)
@@ -144,9 +146,9 @@ static int capabilities(void)
 	char text[4096];
 	AUTO_FD fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	static const char *const none[] = {"CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
-					   "CapBnd:\t0000000000000000", "NoNewPrivs:\t1",
-					   "Seccomp:\t2"};
+	static const char *const none[] = {
+		"CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
+		"CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"};
 
 	text[n > 0 ? n : 0] = '\0';
 	for (unsigned i = 0; i < ARRAY_LEN(none); i++)
@@ -168,16 +170,26 @@ static const struct {
 	const char *name;
 	int (*attack)(void);
 } probes[] = {
-	{"capabilities", capabilities},	    {"inherited_fds", inherited_fds},
-	{"write_root", write_root},	    {"write_usr", write_usr},
-	{"read_shadow", read_shadow},	    {"host_homes", host_homes},
-	{"sys_tree", sys_tree},		    {"core_pattern", core_pattern},
-	{"init_memory", init_memory},	    {"init_kill", init_kill},
-	{"user_namespace", user_namespace}, {"mount", mount_tmpfs},
-	{"ptrace", trace_me},		    {"io_uring", io_uring},
-	{"bpf", bpf_map},		    {"keyring", keyring},
-	{"packet_socket", packet_socket},   {"netlink_socket", netlink_socket},
-	{"vsock_socket", vsock_socket},	    {"udp_socket", udp_socket},
+	{"capabilities", capabilities},
+	{"inherited_fds", inherited_fds},
+	{"write_root", write_root},
+	{"write_usr", write_usr},
+	{"read_shadow", read_shadow},
+	{"host_homes", host_homes},
+	{"sys_tree", sys_tree},
+	{"core_pattern", core_pattern},
+	{"init_memory", init_memory},
+	{"init_kill", init_kill},
+	{"user_namespace", user_namespace},
+	{"mount", mount_tmpfs},
+	{"ptrace", trace_me},
+	{"io_uring", io_uring},
+	{"bpf", bpf_map},
+	{"keyring", keyring},
+	{"packet_socket", packet_socket},
+	{"netlink_socket", netlink_socket},
+	{"vsock_socket", vsock_socket},
+	{"udp_socket", udp_socket},
 	{"network_device", network_device},
 };
 

@@ -34,25 +34,27 @@ static int mount_tmpfs(const char *at, uint64_t bytes, const char *mode)
 static int mask_proc(void)
 {
 	static const char *const files[] = {
-		"/proc/cmdline",    "/proc/config.gz",	  "/proc/crypto",
-		"/proc/diskstats",  "/proc/interrupts",	  "/proc/iomem",
-		"/proc/ioports",    "/proc/kallsyms",	  "/proc/kcore",
-		"/proc/key-users",  "/proc/keys",	  "/proc/kmsg",
-		"/proc/modules",    "/proc/mtrr",	  "/proc/pagetypeinfo",
-		"/proc/partitions", "/proc/sched_debug",  "/proc/slabinfo",
-		"/proc/softirqs",   "/proc/sysrq-trigger", "/proc/timer_list",
+		"/proc/cmdline",     "/proc/config.gz",	    "/proc/crypto",
+		"/proc/diskstats",   "/proc/interrupts",    "/proc/iomem",
+		"/proc/ioports",     "/proc/kallsyms",	    "/proc/kcore",
+		"/proc/key-users",   "/proc/keys",	    "/proc/kmsg",
+		"/proc/modules",     "/proc/mtrr",	    "/proc/pagetypeinfo",
+		"/proc/partitions",  "/proc/sched_debug",   "/proc/slabinfo",
+		"/proc/softirqs",    "/proc/sysrq-trigger", "/proc/timer_list",
 		"/proc/vmallocinfo",
 	};
-	static const char *const dirs[] = {"/proc/acpi", "/proc/bus",	   "/proc/driver",
-					   "/proc/fs",	 "/proc/irq",	   "/proc/pressure",
-					   "/proc/scsi", "/proc/sysvipc",  "/proc/tty",
-					   "/proc/dynamic_debug"};
+	static const char *const dirs[] = {
+		"/proc/acpi", "/proc/bus",	    "/proc/driver", "/proc/fs",
+		"/proc/irq",  "/proc/pressure",	    "/proc/scsi",   "/proc/sysvipc",
+		"/proc/tty",  "/proc/dynamic_debug"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(files); i++)
-		if (mount("/dev/null", files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+		if (mount("/dev/null", files[i], NULL, MS_BIND, NULL) &&
+		    errno != ENOENT)
 			return -1;
 	for (unsigned i = 0; i < ARRAY_LEN(dirs); i++)
-		if (mount("/run/empty", dirs[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+		if (mount("/run/empty", dirs[i], NULL, MS_BIND, NULL) &&
+		    errno != ENOENT)
 			return -1;
 	if (mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL))
 		return -1;
@@ -131,8 +133,8 @@ static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
 
 int room_start(const struct guest_run *r, struct room *ret, struct failure *f)
 {
-	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-				    CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
+	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
+				    CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
 	int ready[2], pidfd = -1;
 	long pid;
 

@@ -8,42 +8,91 @@
 #include "sandbox/guest/guest.h"
 #include "sandbox/launch/host.h"
 
-const char *const host_etc_paths[HOST_ETC_FILES] = {"/etc/passwd", "/etc/group", "/etc/hosts",
-						    "/etc/nsswitch.conf"};
+const char *const host_etc_paths[HOST_ETC_FILES] = {"/etc/passwd", "/etc/group",
+						    "/etc/hosts", "/etc/nsswitch.conf"};
 
+/* clang-format off: an option and its values on one line */
 static const char *const namespaces[] = {
-	"bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
-	"--unshare-uts", "--unshare-cgroup", "--disable-userns", "--as-pid-1",
-	"--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox",
-	"--uid", "1000", "--gid", "1000",
+	"bwrap",
+	"--unshare-user",
+	"--unshare-pid",
+	"--unshare-net",
+	"--unshare-ipc",
+	"--unshare-uts",
+	"--unshare-cgroup",
+	"--disable-userns",
+	"--as-pid-1",
+	"--die-with-parent",
+	"--new-session",
+	"--clearenv",
+	"--hostname",
+	"sandbox",
+	"--uid",
+	"1000",
+	"--gid",
+	"1000",
 	/* the guest's, in its own user namespace only: make rooms, enter them, give all up */
-	"--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_NET_ADMIN",
-	"--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_CHROOT", "--cap-add", "CAP_SYS_PTRACE",
-	"--cap-add", "CAP_KILL",
+	"--cap-drop",
+	"ALL",
+	"--cap-add",
+	"CAP_SYS_ADMIN",
+	"--cap-add",
+	"CAP_NET_ADMIN",
+	"--cap-add",
+	"CAP_SETPCAP",
+	"--cap-add",
+	"CAP_SYS_CHROOT",
+	"--cap-add",
+	"CAP_SYS_PTRACE",
+	"--cap-add",
+	"CAP_KILL",
 };
 
 static const char *const tree[] = {
-	"--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives",
-	"--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache",
-	"--symlink", "../usr/lib/os-release", "/etc/os-release",
-	"--symlink", "/proc/self/mounts", "/etc/mtab",
-	"--proc", "/proc", "--dev", "/dev",
-	"--dir", "/workspace", "--dir", "/tmp", "--dir", "/run/empty", "--dir", "/var/tmp",
+	"--ro-bind",
+	"/usr",
+	"/usr",
+	"--ro-bind-try",
+	"/etc/alternatives",
+	"/etc/alternatives",
+	"--ro-bind-try",
+	"/etc/ld.so.cache",
+	"/etc/ld.so.cache",
+	"--symlink",
+	"../usr/lib/os-release",
+	"/etc/os-release",
+	"--symlink",
+	"/proc/self/mounts",
+	"/etc/mtab",
+	"--proc",
+	"/proc",
+	"--dev",
+	"/dev",
+	"--dir",
+	"/workspace",
+	"--dir",
+	"/tmp",
+	"--dir",
+	"/run/empty",
+	"--dir",
+	"/var/tmp",
 };
 
 static const char *const last[] = {
 	"--remount-ro", "/dev", "--remount-ro", "/", "--", "/proc/self/fd/4",
 };
+/* clang-format on */
 _Static_assert(GUEST_SELF_FD == 4, "the last argument names the guest's descriptor");
 
-static const char *const top_dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64"};
+static const char *const top_dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib", "/lib32",
+						    "/lib64"};
 static const char *const etc_fds[HOST_ETC_FILES] = {"5", "6", "7", "8"};
 
 static void add(struct launch_host *h, unsigned *n, const char *arg)
 {
 	union {
 		const char *in;
-		char *out;	/* execve's prototype lacks the const it keeps */
+		char *out; /* execve's prototype lacks the const it keeps */
 	} u = {arg};
 
 	must(*n + 1 < HOST_MAX_ARGV);
@@ -51,7 +100,8 @@ static void add(struct launch_host *h, unsigned *n, const char *arg)
 	h->argv[*n] = NULL;
 }
 
-static void add_all(struct launch_host *h, unsigned *n, const char *const *list, size_t len)
+static void add_all(struct launch_host *h, unsigned *n, const char *const *list,
+		    size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		add(h, n, list[i]);

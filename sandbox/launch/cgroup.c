@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OWN_PROCESSES 3			   /* bwrap, the guest, the room's init */
+#define OWN_PROCESSES 3 /* bwrap, the guest, the room's init */
 #define OWN_MEMORY_BYTES ((uint64_t)4 << 20) /* theirs, measured at 2.2 MiB */
 #define CPU_PERIOD_US 100000
 
@@ -98,7 +98,8 @@ static int limit_v2(struct launch_cgroup *cg, const struct pol_limits *l)
 		 CPU_PERIOD_US);
 	if (write_number(dir, "memory.max", l->memory_bytes + OWN_MEMORY_BYTES) ||
 	    write_number(dir, "pids.max", l->processes + OWN_PROCESSES) ||
-	    cgroup_write(dir, "cpu.max", cpu) || cgroup_write(dir, "memory.oom.group", "1"))
+	    cgroup_write(dir, "cpu.max", cpu) ||
+	    cgroup_write(dir, "memory.oom.group", "1"))
 		return -1;
 	/* absent in kernels without swap */
 	return write_number(dir, "memory.swap.max", 0) && errno != ENOENT ? -1 : 0;
@@ -153,8 +154,9 @@ int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits
 	}
 	bad = open_dirs(&cg);
 	if (!bad)
-		bad = c->kind == LAUNCH_CG_V2 ? limit_v2(&cg, limits)
-					      : limit_v1(&cg, limits) || watch_oom_v1(&cg);
+		bad = c->kind == LAUNCH_CG_V2
+			      ? limit_v2(&cg, limits)
+			      : limit_v1(&cg, limits) || watch_oom_v1(&cg);
 	if (bad) {
 		err_sys(e, "cgroup %s", cg.name);
 		launch_cgroup_remove(&cg);
@@ -172,18 +174,22 @@ void launch_cgroup_usage(const struct launch_cgroup *cg, struct launch_usage *re
 	if (!cg->ndirs)
 		return;
 	if (in->kind == LAUNCH_CG_V2) {
+		ret->limits_gone = faccessat(cg->dir[0], "memory.max", F_OK, 0) != 0;
 		ret->cpu_us = cgroup_number(cg->dir[0], "cpu.stat", "usage_usec ");
 		ret->peak_memory_bytes = cgroup_number(cg->dir[0], "memory.peak", "");
-		ret->oom_kills = cgroup_number(cg->dir[0], "memory.events", "oom_kill ");
+		ret->oom_kills =
+			cgroup_number(cg->dir[0], "memory.events", "oom_kill ");
 		ret->pids_denied = cgroup_number(cg->dir[0], "pids.events", "max ");
 		return;
 	}
 	ret->peak_memory_bytes =
 		cgroup_number(cg->dir[in->memory], "memory.max_usage_in_bytes", "");
-	ret->oom_kills = cgroup_number(cg->dir[in->memory], "memory.oom_control", "oom_kill ");
+	ret->oom_kills =
+		cgroup_number(cg->dir[in->memory], "memory.oom_control", "oom_kill ");
 	ret->pids_denied = cgroup_number(cg->dir[in->pids], "pids.events", "max ");
 	if (in->cpuacct >= 0)
-		ret->cpu_us = cgroup_number(cg->dir[in->cpuacct], "cpuacct.usage", "") / 1000;
+		ret->cpu_us =
+			cgroup_number(cg->dir[in->cpuacct], "cpuacct.usage", "") / 1000;
 }
 
 void cgroup_kill_dir(int dir)
@@ -224,7 +230,8 @@ bool launch_cgroup_is_empty(const struct launch_cgroup *cg)
 int launch_cgroup_remove(struct launch_cgroup *cg)
 {
 	for (unsigned i = 0; cg->ndirs && i < cg->in->nparents; i++)
-		if (unlinkat(cg->in->parent[i], cg->name, AT_REMOVEDIR) && errno != ENOENT)
+		if (unlinkat(cg->in->parent[i], cg->name, AT_REMOVEDIR) &&
+		    errno != ENOENT)
 			return -1;
 	for (unsigned i = 0; i < cg->ndirs; i++) {
 		fd_close(&cg->dir[i]);

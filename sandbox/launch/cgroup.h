@@ -15,6 +15,9 @@ uint64_t cgroup_number(int dir, const char *file, const char *key);
 /* SIGKILL to every process of the cgroup at dir. */
 void cgroup_kill_dir(int dir);
 
+/* v2: whether what we make below dir, whose path in the tree is given, will be left alone. */
+bool cgroup_is_delegated(int dir, const char *path);
+
 /* "<pid namespace>-<pid>-<start time>": tells a server from every other one, dead or alive, on this kernel. */
 int cgroup_owner_id(pid_t pid, char *dst, size_t size);
 

@@ -55,7 +55,8 @@ int cgroup_owner_id(pid_t pid, char *dst, size_t size)
 
 	if (stat("/proc/self/ns/pid", &st) || start_time(pid, &started))
 		return -1;
-	snprintf(dst, size, "%llu-%d-%" PRIu64, (unsigned long long)st.st_ino, (int)pid, started);
+	snprintf(dst, size, "%llu-%d-%" PRIu64, (unsigned long long)st.st_ino, (int)pid,
+		 started);
 	return 0;
 }
 
@@ -69,10 +70,11 @@ static bool owner_is_dead(struct sv name)
 
 	if (!sv_cut(&name, '-', &more, &ns) || !sv_cut(&name, '-', &more, &pid) ||
 	    !sv_cut(&name, '-', &more, &started) || sv_to_u64(ns, &ns_id) ||
-	    sv_to_u64(pid, &pid_id) || sv_to_u64(started, &was) || stat("/proc/self/ns/pid", &st))
+	    sv_to_u64(pid, &pid_id) || sv_to_u64(started, &was) ||
+	    stat("/proc/self/ns/pid", &st))
 		return false;
 	if (ns_id != (uint64_t)st.st_ino)
-		return false;	/* another container's: not ours to judge */
+		return false; /* another container's: not ours to judge */
 	return start_time((pid_t)pid_id, &now) || now != was;
 }
 
@@ -103,9 +105,11 @@ static int own_path(const char *controller, char *dst, size_t size)
 	while (sv_cut(&rest, '\n', &more, &line)) {
 		bool m = true;
 
-		if (!sv_cut(&line, ':', &m, &hierarchy) || !sv_cut(&line, ':', &m, &list))
+		if (!sv_cut(&line, ':', &m, &hierarchy) ||
+		    !sv_cut(&line, ':', &m, &list))
 			continue;
-		if (*controller ? has_word(list, ',', controller) : sv_eq(hierarchy, SV("0")))
+		if (*controller ? has_word(list, ',', controller)
+				: sv_eq(hierarchy, SV("0")))
 			return sv_copy(line, dst, size);
 	}
 	return -1;
@@ -135,7 +139,8 @@ static int mount_point(const char *controller, char *dst, size_t size)
 			tail |= field > 6 && sv_eq(part, SV("-"));
 			last = part;
 		}
-		if (*controller ? sv_eq(type, SV("cgroup")) && has_word(last, ',', controller)
+		if (*controller ? sv_eq(type, SV("cgroup")) &&
+					  has_word(last, ',', controller)
 				: sv_eq(type, SV("cgroup2")))
 			return sv_copy(at, dst, size);
 	}
@@ -146,7 +151,8 @@ static int open_own(const char *controller)
 {
 	char at[512], path[512], whole[1100];
 
-	if (mount_point(controller, at, sizeof(at)) || own_path(controller, path, sizeof(path)))
+	if (mount_point(controller, at, sizeof(at)) ||
+	    own_path(controller, path, sizeof(path)))
 		return -1;
 	snprintf(whole, sizeof(whole), "%s%s", at, path);
 	return open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -172,9 +178,10 @@ void launch_cgroups_prepare(void)
 {
 	AUTO_FD dir = open_own("");
 	AUTO_FD leaf = -1;
-	char id[64], name[96];
+	char id[64], name[96], path[512];
 
 	if (dir < 0 || !has_controllers(dir, "cgroup.controllers") ||
+	    own_path("", path, sizeof(path)) || !cgroup_is_delegated(dir, path) ||
 	    cgroup_owner_id(getpid(), id, sizeof(id)))
 		return;
 	snprintf(name, sizeof(name), CG_PREFIX "%s" MAIN_LEAF, id);
@@ -237,7 +244,7 @@ static int open_v1_one(struct launch_cgroups *c, const char *controller)
 	for (unsigned i = 0; i < c->nparents; i++)
 		if (!fstat(c->parent[i], &other) && other.st_dev == st.st_dev &&
 		    other.st_ino == st.st_ino)
-			return (int)i;	/* mounted together, as cpu,cpuacct often are */
+			return (int)i; /* mounted together, as cpu,cpuacct often are */
 	c->parent[c->nparents] = fd_steal(&dir);
 	return (int)c->nparents++;
 }
@@ -258,7 +265,8 @@ static int open_v1(struct launch_cgroups *c)
 
 static void start_empty(struct launch_cgroups *c)
 {
-	*c = (struct launch_cgroups){.memory = -1, .pids = -1, .cpu = -1, .cpuacct = -1};
+	*c = (struct launch_cgroups){
+		.memory = -1, .pids = -1, .cpu = -1, .cpuacct = -1};
 }
 
 /* Replaces each place by this server's own folder there. */
@@ -297,8 +305,9 @@ void launch_cgroups_open(struct launch_cgroups *c, char *why, size_t why_size)
 	if (!open_v1(c) && !enter_own(c))
 		return;
 	launch_cgroups_close(c);
-	snprintf(why, why_size,
-		 "no writable cgroup with memory, pids and cpu: limits are rlimits only");
+	snprintf(
+		why, why_size,
+		"no writable cgroup with memory, pids and cpu: limits are rlimits only");
 }
 
 void launch_cgroups_close(struct launch_cgroups *c)
@@ -316,7 +325,8 @@ void launch_cgroups_close(struct launch_cgroups *c)
  * milliseconds. */
 static void remove_dead(int parent, const char *name)
 {
-	AUTO_FD dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_FD dir =
+		openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	const struct timespec pause = {0, 1000000};
 
 	for (int i = 0; dir >= 0 && i < 500; i++) {
@@ -330,7 +340,8 @@ static void remove_dead(int parent, const char *name)
 /* A server's folder and the sandboxes' in it. */
 static void remove_server(int parent, const char *name)
 {
-	AUTO_FD dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_FD dir =
+		openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int again = dir < 0 ? -1 : fcntl(dir, F_DUPFD_CLOEXEC, 3);
 	DIR *d = again < 0 ? NULL : fdopendir(again);
 	struct dirent *row;
@@ -387,7 +398,8 @@ static void sweep_leaves(int parent, bool own_too, struct sv own)
 		name.p += sizeof(CG_PREFIX) - 1, name.n -= sizeof(CG_PREFIX) - 1;
 		if (own_too && sv_starts(name, own)) {
 			/* controllers off first: a cgroup that hands them on takes no process */
-			cgroup_write(parent, "cgroup.subtree_control", "-memory -pids -cpu");
+			cgroup_write(parent, "cgroup.subtree_control",
+				     "-memory -pids -cpu");
 			cgroup_write(parent, "cgroup.procs", "0");
 			unlinkat(parent, row->d_name, AT_REMOVEDIR);
 		} else if (owner_is_dead(name)) {

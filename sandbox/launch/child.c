@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define HIGH_FD 200	/* above every descriptor a child is given */
+#define HIGH_FD 200 /* above every descriptor a child is given */
 
 static _Noreturn void fail(const char *what)
 {

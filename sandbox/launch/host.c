@@ -24,7 +24,8 @@ static void note(struct launch_host *h, const char *text)
 	size_t n = strlen(d);
 
 	if (*text)
-		snprintf(d + n, sizeof(h->facts.degraded) - n, "%s%s", n ? "; " : "", text);
+		snprintf(d + n, sizeof(h->facts.degraded) - n, "%s%s", n ? "; " : "",
+			 text);
 }
 
 /* --- bwrap ------------------------------------------------------------------------------------ */
@@ -68,13 +69,16 @@ static int find_bwrap(struct launch_host *h, const char *given, struct err *e)
 	for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
 		if (!at[i][0] || access(at[i], X_OK))
 			continue;
-		if (sv_copy(sv_of(at[i]), h->facts.bwrap_path, sizeof(h->facts.bwrap_path)))
+		if (sv_copy(sv_of(at[i]), h->facts.bwrap_path,
+			    sizeof(h->facts.bwrap_path)))
 			continue;
 		h->bwrap = open_bwrap_at(at[i], e);
 		return h->bwrap < 0 ? -1 : 0;
 	}
 	err_set(e, ERR_UNAVAILABLE, "bubblewrap (bwrap) is not installed");
-	return err_fix(e, "run `make deps` in the source tree, or: apt-get install bubblewrap");
+	return err_fix(
+		e,
+		"run `make deps` in the source tree, or: apt-get install bubblewrap");
 }
 
 /* "bubblewrap 0.12.0": asked once, under the uid a sandbox would have. */
@@ -109,7 +113,9 @@ static int ask_bwrap_version(struct launch_host *h, struct err *e)
 	if (n <= 0 || !sv_starts(sv_of(text), SV("bubblewrap "))) {
 		err_set(e, ERR_UNAVAILABLE, "%s does not answer --version: %.60s",
 			h->facts.bwrap_path, text);
-		return err_fix(e, "as root a range of unprivileged uids is needed (--uid-base)");
+		return err_fix(
+			e,
+			"as root a range of unprivileged uids is needed (--uid-base)");
 	}
 	return sv_copy(sv_trim(sv_of(text + 11)), h->facts.bwrap_version,
 		       sizeof(h->facts.bwrap_version));
@@ -125,8 +131,9 @@ static void judge_bwrap_version(struct launch_host *h)
 	    sv_cut(&rest, '.', &more, &part) && !sv_to_u64(part, &minor) &&
 	    (major > 0 || minor >= 12))
 		return;
-	note(h, "bubblewrap is older than 0.12 (CVE-2026-87766; not reachable through the mounts "
-		"used here): run `make deps`");
+	note(h,
+	     "bubblewrap is older than 0.12 (CVE-2026-87766, not reachable through the mounts "
+	     "used here): run `make deps`");
 }
 
 /* --- what goes into a sandbox ---------------------------------------------------------------- */
@@ -135,13 +142,14 @@ static void judge_bwrap_version(struct launch_host *h)
 static int load_guest(struct launch_host *h, struct err *e)
 {
 	const size_t n = (size_t)(guest_blob_end - guest_blob);
-	const unsigned exec_flag = 0x10;	/* MFD_EXEC, Linux 6.3 */
+	const unsigned exec_flag = 0x10; /* MFD_EXEC, Linux 6.3 */
 	AUTO_FD fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING | exec_flag);
 
 	if (fd < 0)
 		fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0 || fd_write_all(fd, guest_blob, n) || fchmod(fd, 0555) ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
+	    fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
 		return err_sys(e, "the guest's memfd");
 	h->guest = fd_steal(&fd);
 	return 0;
@@ -172,7 +180,8 @@ static int load_filter(const char *const *extra, int *ret, struct err *e)
 
 	if (launch_filter_build(extra, &prog, e))
 		return -1;
-	*ret = fd_memfd("filter", prog.filter, prog.len * sizeof(struct sock_filter), e);
+	*ret = fd_memfd("filter", prog.filter, prog.len * sizeof(struct sock_filter),
+			e);
 	mem_free(prog.filter);
 	return *ret < 0 ? -1 : 0;
 }
@@ -194,16 +203,16 @@ static void find_runtimes(struct launch_host *h)
 	for (unsigned i = 0; i < pol_runtimes_count; i++)
 		for (const char *const *p = pol_runtimes[i].find; *p; p++)
 			if (!access(*p, X_OK)) {
-				snprintf(h->facts.host.path[i], sizeof(h->facts.host.path[i]),
-					 "%s", *p);
+				snprintf(h->facts.host.path[i],
+					 sizeof(h->facts.host.path[i]), "%s", *p);
 				break;
 			}
 }
 
 static void find_top_dirs(struct launch_host *h)
 {
-	static const char *const dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib", "/lib32",
-							"/lib64"};
+	static const char *const dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib",
+							"/lib32", "/lib64"};
 
 	for (unsigned i = 0; i < HOST_TOP_DIRS; i++) {
 		char *to = h->top_target[i];
@@ -230,10 +239,16 @@ static uint32_t usable_uid_base(uint32_t want)
 		return want;
 	rest = buf_view(&b);
 	while (sv_cut(&rest, '\n', &more, &line)) {
-		unsigned long long inside, outside, count;
+		uint64_t field[3] = {0, 0, 0}; /* inside, outside, count */
+		struct sv part;
+		bool m = true;
+		unsigned n = 0;
 
-		if (sscanf(line.p, "%llu %llu %llu", &inside, &outside, &count) == 3 &&
-		    want >= inside && want - inside + HOST_MAX_UIDS < count)
+		while (sv_cut(&line, ' ', &m, &part))
+			if (part.n && n < 3 && !sv_to_u64(part, &field[n]))
+				n++;
+		if (n == 3 && want >= field[0] &&
+		    want - field[0] + HOST_MAX_UIDS < field[2])
 			return want;
 	}
 	return 40000;
@@ -248,10 +263,12 @@ static void find_uids(struct launch_host *h, const struct launch_host_opts *o)
 {
 	h->facts.root = geteuid() == 0;
 	h->uid_base = usable_uid_base(o->uid_base ? o->uid_base : DEFAULT_UID_BASE);
-	h->uid_count = o->uid_count && o->uid_count < HOST_MAX_UIDS ? o->uid_count : HOST_MAX_UIDS;
+	h->uid_count = o->uid_count && o->uid_count < HOST_MAX_UIDS ? o->uid_count
+								    : HOST_MAX_UIDS;
 }
 
-int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret, struct err *e)
+int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
+		     struct err *e)
 {
 	struct launch_host *h = mem_zalloc(sizeof(*h));
 	char why[160];

@@ -53,6 +53,7 @@ struct launch_cgroup {
 struct launch_usage {
 	uint64_t cpu_us, peak_memory_bytes;
 	uint64_t oom_kills, pids_denied;
+	bool limits_gone;	/* v2: somebody took the controllers away meanwhile */
 };
 
 /* v2 only, before any role is forked: moves this process into a leaf of its own so that controllers can be

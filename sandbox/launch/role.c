@@ -21,47 +21,136 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* clang-format off: words */
 /* What any event loop with records and memory needs. */
 static const char *const common_calls[] = {
-	"brk", "clock_gettime", "clock_nanosleep", "close", "dup", "dup3", "epoll_create1",
-	"epoll_ctl", "epoll_pwait", "epoll_wait", "exit", "exit_group", "fcntl", "fstat",
-	"ftruncate", "futex", "getpid", "getppid", "getrandom", "gettid", "lseek", "madvise",
-	"memfd_create", "mremap", "munmap", "nanosleep", "newfstatat", "pipe2", "poll", "ppoll",
-	"pread64", "pwrite64", "read", "readv", "recvfrom", "recvmsg", "restart_syscall", "rseq",
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sendmsg", "sendto",
-	"set_robust_list", "shutdown", "sigaltstack", "signalfd4", "tgkill", "write", "writev",
+	"brk",
+	"clock_gettime",
+	"clock_nanosleep",
+	"close",
+	"dup",
+	"dup3",
+	"epoll_create1",
+	"epoll_ctl",
+	"epoll_pwait",
+	"epoll_wait",
+	"exit",
+	"exit_group",
+	"fcntl",
+	"fstat",
+	"ftruncate",
+	"futex",
+	"getpid",
+	"getppid",
+	"getrandom",
+	"gettid",
+	"lseek",
+	"madvise",
+	"memfd_create",
+	"mremap",
+	"munmap",
+	"nanosleep",
+	"newfstatat",
+	"pipe2",
+	"poll",
+	"ppoll",
+	"pread64",
+	"pwrite64",
+	"read",
+	"readv",
+	"recvfrom",
+	"recvmsg",
+	"restart_syscall",
+	"rseq",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sched_yield",
+	"sendmsg",
+	"sendto",
+	"set_robust_list",
+	"shutdown",
+	"sigaltstack",
+	"signalfd4",
+	"tgkill",
+	"write",
+	"writev",
 	NULL,
 };
 
 /* SQLite on one folder. */
 static const char *const ledger_calls[] = {
-	"access", "faccessat", "faccessat2", "fallocate", "fchmod", "fchown", "fdatasync",
-	"flock", "fsync", "getcwd", "getegid", "geteuid", "getgid", "getuid", "lstat", "mkdirat",
-	"openat", "readlink", "stat", "statx", "statfs", "fstatfs", "unlink", "unlinkat",
+	"access",    "faccessat", "faccessat2", "fallocate", "fchmod",	"fchown",
+	"fdatasync", "flock",	  "fsync",	"getcwd",    "getegid", "geteuid",
+	"getgid",    "getuid",	  "lstat",	"mkdirat",   "openat",	"readlink",
+	"stat",	     "statx",	  "statfs",	"fstatfs",   "unlink",	"unlinkat",
 	"utimensat", NULL,
 };
 
 /* None of these is needed to make a sandbox, and each has been a way to the kernel. */
 static const char *const keeper_forbidden[] = {
-	"acct", "add_key", "adjtimex", "bpf", "clock_adjtime", "clock_settime", "create_module",
-	"delete_module", "fanotify_init", "finit_module", "init_module", "io_cancel",
-	"io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit",
-	"io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl",
-	"kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mbind", "migrate_pages",
-	"modify_ldt", "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at",
-	"perf_event_open", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl",
-	"quotactl_fd", "reboot", "remap_file_pages", "request_key", "settimeofday", "swapoff",
-	"swapon", "syslog", "uselib", "userfaultfd", "vhangup", "vmsplice", NULL,
+	"acct",
+	"add_key",
+	"adjtimex",
+	"bpf",
+	"clock_adjtime",
+	"clock_settime",
+	"create_module",
+	"delete_module",
+	"fanotify_init",
+	"finit_module",
+	"init_module",
+	"io_cancel",
+	"io_destroy",
+	"io_getevents",
+	"io_pgetevents",
+	"io_setup",
+	"io_submit",
+	"io_uring_enter",
+	"io_uring_register",
+	"io_uring_setup",
+	"ioperm",
+	"iopl",
+	"kexec_file_load",
+	"kexec_load",
+	"keyctl",
+	"lookup_dcookie",
+	"mbind",
+	"migrate_pages",
+	"modify_ldt",
+	"move_pages",
+	"name_to_handle_at",
+	"nfsservctl",
+	"open_by_handle_at",
+	"perf_event_open",
+	"process_vm_readv",
+	"process_vm_writev",
+	"ptrace",
+	"quotactl",
+	"quotactl_fd",
+	"reboot",
+	"remap_file_pages",
+	"request_key",
+	"settimeofday",
+	"swapoff",
+	"swapon",
+	"syslog",
+	"uselib",
+	"userfaultfd",
+	"vhangup",
+	"vmsplice",
+	NULL,
 };
+/* clang-format on */
 
 static const struct role_row {
 	const char *name;
-	const char *const *allow[2];	/* allowlists; none: all but `forbid` */
+	const char *const *allow[2]; /* allowlists; none: all but `forbid` */
 	const char *const *forbid;
-	bool no_files;			/* Landlock with no rule but the given dirs */
-	bool own_uid;			/* as root: change to the given uid */
-	uint64_t keep_caps;		/* as root */
-	int death_signal;		/* when the parent dies; 0: it ends with its socket */
+	bool no_files; /* Landlock with no rule but the given dirs */
+	bool own_uid; /* as root: change to the given uid */
+	uint64_t keep_caps; /* as root */
+	int death_signal; /* when the parent dies; 0: it ends with its socket */
 } roles[] = {
 	[LAUNCH_FRONT] = {.name = "front",
 			  .allow = {common_calls},
@@ -70,7 +159,8 @@ static const struct role_row {
 			  .death_signal = SIGTERM},
 	[LAUNCH_KEEPER] = {.name = "keeper",
 			   .forbid = keeper_forbidden,
-			   .keep_caps = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL,
+			   .keep_caps =
+				   1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL,
 			   .death_signal = SIGTERM},
 	[LAUNCH_LEDGER] = {.name = "ledger",
 			   .allow = {common_calls, ledger_calls},
@@ -85,8 +175,8 @@ const char *launch_role_name(enum launch_role r)
 
 extern char **environ;
 
-pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, unsigned nfds,
-			struct err *e)
+pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds,
+			unsigned nfds, struct err *e)
 {
 	int all[CHILD_MAX_FDS];
 	AUTO_FD self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -114,7 +204,8 @@ pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, 
 static int drop_caps(uint64_t keep)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct d[2] = {{(uint32_t)keep, (uint32_t)keep, 0}, {0, 0, 0}};
+	struct __user_cap_data_struct d[2] = {{(uint32_t)keep, (uint32_t)keep, 0},
+					      {0, 0, 0}};
 
 	for (int cap = 0; cap <= 63; cap++)
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) &&
@@ -128,7 +219,10 @@ static int drop_caps(uint64_t keep)
 /* Must: run while still root. Must not: leave a group of root's. */
 static int change_uid(uint32_t uid)
 {
-	return setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid) ? -1 : 0;
+	return setgroups(0, NULL) || setresgid(uid, uid, uid) ||
+			       setresuid(uid, uid, uid)
+		       ? -1
+		       : 0;
 }
 
 static int limit_files(const char *const *dirs)
@@ -136,7 +230,7 @@ static int limit_files(const char *const *dirs)
 	struct landlock l;
 
 	if (!landlock_abi())
-		return 0;	/* named in `degraded`; the call list has no open for the front */
+		return 0; /* named in `degraded`; the call list has no open for the front */
 	if (landlock_begin(&l))
 		return -1;
 	for (; dirs && *dirs; dirs++)
@@ -182,7 +276,8 @@ static int limit_calls(const struct role_row *row, struct err *e)
 		bad |= add_memory_rules(x);
 	bad = bad || seccomp_load(x);
 	seccomp_release(x);
-	return bad ? err_set(e, ERR_INTERNAL, "the %s's system call filter", row->name) : 0;
+	return bad ? err_set(e, ERR_INTERNAL, "the %s's system call filter", row->name)
+		   : 0;
 }
 
 int launch_role_confine(enum launch_role r, const char *const *dirs, uint32_t uid,

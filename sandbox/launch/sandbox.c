@@ -15,9 +15,14 @@
 #include <unistd.h>
 
 static const char *const base_env[] = {
-	"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/workspace", "USER=sandbox",
-	"LOGNAME=sandbox",		     "LANG=C.UTF-8",	"TMPDIR=/tmp",
-	"TERM=dumb",			     "SHELL=/bin/bash",
+	"PATH=/usr/local/bin:/usr/bin:/bin",
+	"HOME=/workspace",
+	"USER=sandbox",
+	"LOGNAME=sandbox",
+	"LANG=C.UTF-8",
+	"TMPDIR=/tmp",
+	"TERM=dumb",
+	"SHELL=/bin/bash",
 };
 
 static int take_uid(struct launch_host *h, uint32_t *ret, struct err *e)
@@ -28,7 +33,8 @@ static int take_uid(struct launch_host *h, uint32_t *ret, struct err *e)
 			*ret = i;
 			return 0;
 		}
-	return err_set(e, ERR_BUSY, "all %u uids for sandboxes are in use", h->uid_count);
+	return err_set(e, ERR_BUSY, "all %u uids for sandboxes are in use",
+		       h->uid_count);
 }
 
 static void add_env(struct guest_run *r, const char *row)
@@ -109,24 +115,26 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int gues
 		       int complaints, struct err *e)
 {
 	char *const envp[] = {NULL};
-	int fds[5 + HOST_ETC_FILES] = {h->null, complaints, complaints, guest_end, h->guest};
+	int fds[5 + HOST_ETC_FILES] = {h->null, complaints, complaints, guest_end,
+				       h->guest};
 	int bad;
 
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fds[5 + i] = -1;
 	bad = open_etc(h, fds + 5, e);
 	if (!bad) {
-		s->pid = child_start(&(struct child_plan){.program = h->bwrap,
-							  .argv = h->argv,
-							  .envp = envp,
-							  .fds = fds,
-							  .nfds = ARRAY_LEN(fds),
-							  .parent = getpid(),
-							  .death_signal = SIGKILL,
-							  .change_uid = h->facts.root,
-							  .uid = h->uid_base + s->uid_slot,
-							  .cgroup = &s->cgroup},
-				     &s->pidfd, e);
+		s->pid = child_start(
+			&(struct child_plan){.program = h->bwrap,
+					     .argv = h->argv,
+					     .envp = envp,
+					     .fds = fds,
+					     .nfds = ARRAY_LEN(fds),
+					     .parent = getpid(),
+					     .death_signal = SIGKILL,
+					     .change_uid = h->facts.root,
+					     .uid = h->uid_base + s->uid_slot,
+					     .cgroup = &s->cgroup},
+			&s->pidfd, e);
 		bad = s->pid < 0;
 	}
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
@@ -144,8 +152,8 @@ static void release(struct launch_host *h, struct launch_sandbox *s)
 		h->uid_taken[s->uid_slot] = false;
 }
 
-static int send_run(struct launch_host *h, struct launch_sandbox *s, const struct plan *plan,
-		    const struct launch_io *io, struct err *e)
+static int send_run(struct launch_host *h, struct launch_sandbox *s,
+		    const struct plan *plan, const struct launch_io *io, struct err *e)
 {
 	struct ipc_msg m;
 	struct guest_run r;
@@ -156,11 +164,16 @@ static int send_run(struct launch_host *h, struct launch_sandbox *s, const struc
 	return ipc_send(s->ctl, &m, e);
 }
 
-int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct launch_io *io,
-		   struct launch_sandbox *ret, struct err *e)
+int launch_sandbox(struct launch_host *h, const struct plan *plan,
+		   const struct launch_io *io, struct launch_sandbox *ret,
+		   struct err *e)
 {
-	struct launch_sandbox s = {.pid = -1, .pidfd = -1, .ctl = -1, .complaints = -1,
-				   .guest_pidfd = -1, .cgroup.oom_event = -1};
+	struct launch_sandbox s = {.pid = -1,
+				   .pidfd = -1,
+				   .ctl = -1,
+				   .complaints = -1,
+				   .guest_pidfd = -1,
+				   .cgroup.oom_event = -1};
 	int line[2] = {-1, -1}, complaints[2] = {-1, -1}, bad;
 
 	if (h->facts.root && take_uid(h, &s.uid_slot, e))
@@ -187,7 +200,8 @@ int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct 
 void launch_sandbox_kill(struct launch_sandbox *s, int step)
 {
 	if (s->ctl >= 0)
-		shutdown(s->ctl, SHUT_WR);	/* the guest exits, its pid namespace with it */
+		shutdown(s->ctl,
+			 SHUT_WR); /* the guest exits, its pid namespace with it */
 	if (step == 0)
 		return;
 	launch_cgroup_kill(&s->cgroup);
@@ -209,7 +223,8 @@ bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s)
 	siginfo_t si = {.si_pid = 0};
 
 	if (!s->reaped) {
-		if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) || !si.si_pid)
+		if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) ||
+		    !si.si_pid)
 			return false;
 		s->reaped = true;
 	}

@@ -159,7 +159,7 @@ static int on_event(struct role *r, struct err *e)
 static int handle(struct role *r, struct err *e)
 {
 	static int (*const on[])(struct role *, struct err *) = {
-		[LED_INTENT - LED_INTENT] = on_intent,
+		[0] = on_intent,
 		[LED_OUTCOME - LED_INTENT] = on_outcome,
 		[LED_EVENT - LED_INTENT] = on_event,
 	};

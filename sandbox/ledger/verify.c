@@ -151,8 +151,8 @@ static int check_row(struct walk *w, const struct led_row *r, struct err *e)
 	if (r->seq > w->seq + 1)
 		return bad(w, w->seq + 1, e, "is missing");
 	led_row_hash(r, hash);
-	own_hash = !memcmp(hash, r->hash, sizeof(hash));
-	if (memcmp(r->prev, w->hash, sizeof(w->hash)))
+	own_hash = memcmp(hash, r->hash, sizeof(hash)) == 0;
+	if (memcmp(r->prev, w->hash, sizeof(w->hash)) != 0)
 		return wrong_place(w, r, own_hash, e);
 	if (!own_hash)
 		return bad(w, r->seq, e,

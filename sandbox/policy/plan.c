@@ -4,7 +4,7 @@
 
 struct plan {
 	enum pol_tool tool;
-	const struct pol_runtime *runtime;	/* NULL: the program is in argv */
+	const struct pol_runtime *runtime; /* NULL: the program is in argv */
 	char interpreter[256];
 	char principal[64];
 	struct pol_limits limits;
@@ -18,7 +18,8 @@ static const char *const tool_names[] = {
 	[POL_RUNTIME_VERSION] = "runtime_version",
 	[POL_PROBE] = "probe",
 };
-_Static_assert(sizeof(tool_names) / sizeof(*tool_names) == POL_TOOL_COUNT, "one name per tool");
+_Static_assert(sizeof(tool_names) / sizeof(*tool_names) == POL_TOOL_COUNT,
+	       "one name per tool");
 
 const char *pol_tool_name(enum pol_tool t)
 {
@@ -75,8 +76,8 @@ static void list_available(const struct pol_host *host, char *dst, size_t size)
 		snprintf(dst, size, "none");
 }
 
-static int choose_runtime(struct plan *p, struct sv language, const struct pol_host *host,
-			  struct err *e)
+static int choose_runtime(struct plan *p, struct sv language,
+			  const struct pol_host *host, struct err *e)
 {
 	char have[200], asked[64];
 	unsigned i = 0;
@@ -98,7 +99,8 @@ static int choose_runtime(struct plan *p, struct sv language, const struct pol_h
 	}
 	p->runtime = &pol_runtimes[i];
 	if (sv_copy(sv_of(host->path[i]), p->interpreter, sizeof(p->interpreter)))
-		return err_set(e, ERR_INTERNAL, "the path of %s is too long", p->runtime->name);
+		return err_set(e, ERR_INTERNAL, "the path of %s is too long",
+			       p->runtime->name);
 	return 0;
 }
 
@@ -117,11 +119,12 @@ static int check_sizes(const struct pol_request *req, struct err *e)
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].got > rows[i].max) {
-			err_set(e, ERR_LIMIT, "%s: %llu bytes, at most %llu are accepted",
+			err_set(e, ERR_LIMIT,
+				"%s: %llu bytes, at most %llu are accepted",
 				rows[i].what, (unsigned long long)rows[i].got,
 				(unsigned long long)rows[i].max);
-			return err_fix(e, "send less%s", command ? ", or use run_code with bash"
-								 : "");
+			return err_fix(e, "send less%s",
+				       command ? ", or use run_code with bash" : "");
 		}
 	return 0;
 }
@@ -141,30 +144,30 @@ static void set_timeout(struct plan *p, const struct pol_request *req,
 	p->limits.wall_ms = (uint32_t)want;
 }
 
-int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_policy *policy,
-		  const struct pol_host *host, const char *principal, struct plan **ret,
-		  struct err *e)
+int pol_plan_make(void *mem, const struct pol_request *req,
+		  const struct pol_context *ctx, struct plan **ret, struct err *e)
 {
 	struct plan *p = mem;
 	struct sv language = req->language;
 
-	*p = (struct plan){.tool = req->tool, .limits = policy->limits};
+	*p = (struct plan){.tool = req->tool, .limits = ctx->policy->limits};
 	if ((unsigned)req->tool >= POL_TOOL_COUNT)
 		return err_set(e, ERR_INVALID, "no such tool");
-	if (sv_copy(sv_of(principal), p->principal, sizeof(p->principal)))
+	if (sv_copy(sv_of(ctx->principal), p->principal, sizeof(p->principal)))
 		return err_set(e, ERR_INVALID, "the principal's name is too long");
 	if (check_sizes(req, e))
 		return -1;
 	p->has_argv = req->has_argv && req->tool == POL_RUN_COMMAND;
 	if (req->tool == POL_RUN_COMMAND && !language.n)
 		language = SV("bash");
-	if (req->tool != POL_PROBE && !p->has_argv && choose_runtime(p, language, host, e))
+	if (req->tool != POL_PROBE && !p->has_argv &&
+	    choose_runtime(p, language, ctx->host, e))
 		return -1;
 	if (p->runtime) {
 		p->limits.memory_bytes += p->runtime->extra_memory_bytes;
 		p->limits.processes += p->runtime->extra_processes;
 	}
-	set_timeout(p, req, policy);
+	set_timeout(p, req, ctx->policy);
 	*ret = p;
 	return 0;
 }

@@ -75,11 +75,17 @@ struct pol_request {
 
 struct plan;
 size_t pol_plan_size(void);		/* bytes of storage the caller provides */
+/* Who asks, what is granted, what is there; all borrowed for the call. */
+struct pol_context {
+	const struct pol_policy *policy;
+	const struct pol_host *host;
+	const char *principal;
+};
+
 /* Fills *mem (pol_plan_size() bytes, aligned for any type) and returns it in *ret. -1: refused; e
  * names what would be accepted. */
-int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_policy *policy,
-		  const struct pol_host *host, const char *principal, struct plan **ret,
-		  struct err *e);
+int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_context *ctx,
+		  struct plan **ret, struct err *e);
 
 const struct pol_limits *pol_plan_limits(const struct plan *p);
 const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL for a bare argv */

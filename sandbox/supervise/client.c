@@ -23,8 +23,8 @@ struct sup_run {
 	uint64_t id;
 	struct sup_stream out, errs;
 	struct loop_io out_io, err_io;
-	uint64_t output_max;	/* per stream; 0 until accepted */
-	bool stopped;		/* SUP_STOP was sent */
+	uint64_t output_max; /* per stream; 0 until accepted */
+	bool stopped; /* SUP_STOP was sent */
 	bool has_result, has_err;
 	struct sup_result result;
 	struct err err;
@@ -123,7 +123,7 @@ static void on_pipe_ready(struct loop_io *io, uint32_t events)
 {
 	struct sup_run *r = io->arg;
 	struct sup_stream *s = io == &r->out_io ? &r->out : &r->errs;
-	static char bytes[READ_BYTES];	/* one thread, used up before return */
+	static char bytes[READ_BYTES]; /* one thread, used up before return */
 	ssize_t n = read(io->fd, bytes, sizeof(bytes));
 
 	(void)events;
@@ -135,7 +135,8 @@ static void on_pipe_ready(struct loop_io *io, uint32_t events)
 		return;
 	}
 	if (r->on_bytes && s->total < r->output_max)
-		r->on_bytes(r->arg, io == &r->out_io ? 1 : 2, (struct sv){bytes, (size_t)n});
+		r->on_bytes(r->arg, io == &r->out_io ? 1 : 2,
+			    (struct sv){bytes, (size_t)n});
 	stream_add(s, (struct sv){bytes, (size_t)n});
 	if (s->total > r->output_max)
 		send_stop(r, WIRE_OUTPUT_LIMIT);
@@ -160,10 +161,11 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 	r->output_max = ipc_get_u64(m);
 	r->out_io.fd = ipc_take_fd(m);
 	r->err_io.fd = ipc_take_fd(m);
-	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) || fd_set_nonblock(r->err_io.fd))
+	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) ||
+	    fd_set_nonblock(r->err_io.fd))
 		return -1;
 	return loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
-		       loop_add(c->loop, &r->err_io, EPOLLIN, &e)
+			       loop_add(c->loop, &r->err_io, EPOLLIN, &e)
 		       ? -1
 		       : 0;
 }
@@ -215,12 +217,14 @@ static void lose(struct sup_client *c)
 		if (!r->has_result && !r->has_err) {
 			r->has_err = true;
 			err_set(&r->err, ERR_LOST, "%s",
-				c->ready ? "the keeper process ended while the program ran; its "
-					   "sandbox ended with it"
-					 : "the server could not start: nothing was run");
+				c->ready
+					? "the keeper process ended while the program ran; its "
+					  "sandbox ended with it"
+					: "the server could not start: nothing was run");
 			if (!c->ready)
-				err_fix(&r->err, "the server's log on stderr says why; run "
-						 "`fumehood doctor` on the host");
+				err_fix(&r->err,
+					"the server's log on stderr says why; run "
+					"`fumehood doctor` on the host");
 		}
 		answer(r);
 	}
@@ -242,7 +246,8 @@ static void on_keeper_ready(struct loop_io *io, uint32_t events)
 		return;
 	}
 	if (got)
-		log_msg(LOG_ERROR, "event=bad_record_from_keeper type=%u", got == 1 ? m.type : 0);
+		log_msg(LOG_ERROR, "event=bad_record_from_keeper type=%u",
+			got == 1 ? m.type : 0);
 	ipc_finish(&m);
 	lose(c);
 }

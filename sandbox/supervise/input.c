@@ -5,7 +5,8 @@
  * cut in the middle. */
 #include "sandbox/supervise/supervise.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "entries are written as they lie");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "entries are written as they lie");
 
 enum input_kind { INPUT_ARG = 1, INPUT_ENV = 2, INPUT_FILE = 3, INPUT_CWD = 4 };
 
@@ -19,8 +20,8 @@ static int too_much(struct err *e)
 	return err_fix(e, "send fewer or smaller files");
 }
 
-static int add_entry(struct buf *b, enum input_kind kind, struct sv name, struct sv data,
-		     struct err *e)
+static int add_entry(struct buf *b, enum input_kind kind, struct sv name,
+		     struct sv data, struct err *e)
 {
 	char head[INPUT_HEAD_BYTES] = {(char)kind};
 	uint32_t name_bytes = (uint32_t)name.n;

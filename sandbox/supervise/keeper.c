@@ -26,7 +26,8 @@ static void end_if_idle(struct keeper *k)
 void keeper_pump(struct keeper *k)
 {
 	/* one at a time from the oldest: an event may free runs and change the list */
-	while (!k->front_gone && !k->ledger_gone && k->waiting && k->busy < k->max_runs) {
+	while (!k->front_gone && !k->ledger_gone && k->waiting &&
+	       k->busy < k->max_runs) {
 		struct run *r = k->runs;
 
 		while (r && r->state != RUN_QUEUED)
@@ -99,9 +100,10 @@ static int front_record(struct keeper *k, struct ipc_msg *m)
 	why = ipc_get_u32(m);
 	if (!ipc_end(m) || (why != WIRE_CANCEL && why != WIRE_OUTPUT_LIMIT))
 		return -1;
-	if (r) {	/* else it has just ended: the records crossed */
+	if (r) { /* else it has just ended: the records crossed */
 		if (!r->evidence.reason && !r->evidence.has_status)
-			r->evidence.reason = why == WIRE_CANCEL ? VERDICT_CANCEL : VERDICT_OUTPUT;
+			r->evidence.reason =
+				why == WIRE_CANCEL ? VERDICT_CANCEL : VERDICT_OUTPUT;
 		run_event(r, EV_STOP);
 	}
 	return 0;
@@ -239,9 +241,12 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 	launch_cgroups_sweep(0, false);
 	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e))
 		return -1;
-	k->front_io = (struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};
-	k->ledger_io = (struct loop_io){.fd = k->ledger, .on_ready = on_ledger_ready, .arg = k};
-	k->signal_io = (struct loop_io){.fd = open_signals(), .on_ready = on_signal, .arg = k};
+	k->front_io =
+		(struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};
+	k->ledger_io = (struct loop_io){
+		.fd = k->ledger, .on_ready = on_ledger_ready, .arg = k};
+	k->signal_io =
+		(struct loop_io){.fd = open_signals(), .on_ready = on_signal, .arg = k};
 	if (fd_set_nonblock(k->front) || fd_set_nonblock(k->ledger))
 		return err_sys(e, "set a socket non-blocking");
 	return loop_add(&k->loop, &k->front_io, EPOLLIN, e) ||
@@ -251,7 +256,8 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 
 int sup_keeper_main(const struct sup_keeper_opts *o)
 {
-	struct keeper k = {.front = o->front_sock, .ledger = o->ledger_sock,
+	struct keeper k = {.front = o->front_sock,
+			   .ledger = o->ledger_sock,
 			   .max_runs = o->max_runs ? o->max_runs : 16,
 			   .max_queue = o->max_queue ? o->max_queue : 64};
 	struct err e = {0};

@@ -48,7 +48,7 @@ struct run {
 	uint64_t code_bytes, input_bytes, stdin_bytes;
 	int code_fd, input_fd, stdin_fd;	/* owned */
 	struct launch_sandbox sandbox;
-	int workspace_fd;		/* owned; from the guest */
+	int workspace_fd, program_pidfd; /* owned; from the guest */
 	struct loop_io ctl_io, child_io, oom_io;
 	struct loop_timer timer;	/* deadline, then the kill ladder */
 	bool child_ended;		/* bwrap has: what is left is polled for */

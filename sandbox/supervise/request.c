@@ -15,7 +15,8 @@ static int hash_fd(int fd, unsigned char out[32], uint64_t *ret_bytes, struct er
 	void *p = NULL;
 
 	if (n < 0 || (fd >= 0 && !fd_is_sealed(fd)))
-		return err_set(e, ERR_INVALID, "a part of the request is not a sealed memfd");
+		return err_set(e, ERR_INVALID,
+			       "a part of the request is not a sealed memfd");
 	if (n) {
 		p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (p == MAP_FAILED)
@@ -50,8 +51,12 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 	if (!mem)
 		return err_set(e, ERR_LIMIT, "no memory");
 	r->plan = mem;
-	return pol_plan_make(mem, &req, pol_default(), &launch_facts(r->k->host)->host,
-			     r->k->principal, &r->plan, e);
+	return pol_plan_make(
+		mem, &req,
+		&(struct pol_context){.policy = pol_default(),
+				      .host = &launch_facts(r->k->host)->host,
+				      .principal = r->k->principal},
+		&r->plan, e);
 }
 
 static void record_refusal(struct keeper *k, const struct err *e)
@@ -88,8 +93,14 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
 		run_tell_refused(k, id, &e);
 		return;
 	}
-	*r = (struct run){.k = k, .id = id, .state = RUN_QUEUED, .code_fd = w->code_fd,
-			  .input_fd = w->input_fd, .stdin_fd = w->stdin_fd, .workspace_fd = -1};
+	*r = (struct run){.k = k,
+			  .id = id,
+			  .state = RUN_QUEUED,
+			  .code_fd = w->code_fd,
+			  .input_fd = w->input_fd,
+			  .stdin_fd = w->stdin_fd,
+			  .workspace_fd = -1,
+			  .program_pidfd = -1};
 	r->timer = (struct loop_timer){.on_due = run_on_timer, .arg = r};
 	r->ctl_io.fd = r->child_io.fd = r->oom_io.fd = -1;
 	new_run_id(r->run_id);
@@ -98,7 +109,8 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
 	*at = r;
 	k->waiting++;
 	if (k->waiting > k->max_queue && k->busy >= k->max_runs) {
-		err_set(&e, ERR_BUSY, "%u runs are under way and %u wait", k->busy, k->waiting - 1);
+		err_set(&e, ERR_BUSY, "%u runs are under way and %u wait", k->busy,
+			k->waiting - 1);
 		err_fix(&e, "try again when some have ended");
 		run_refuse(r, &e);
 		return;

@@ -8,13 +8,16 @@
 
 #include <errno.h>
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define START_MS 10000		/* for bwrap and the guest to come up; not the program's time */
-#define LADDER_MS 100		/* between the steps of the kill ladder */
+#define START_MS 10000 /* for bwrap and the guest to come up; not the program's time */
+#define LADDER_MS 100 /* between the steps of the kill ladder */
 #define POLL_GONE_MS 1
-#define GIVE_UP_US 5000000	/* then the guest's own pidfd is no longer believed */
+#define PIDFD_INFO_EXIT (1ULL << 3) /* newer than Debian's headers */
+#define PIDFD_GET_INFO_72 _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, 72)
+#define GIVE_UP_US 5000000 /* then the guest's own pidfd is no longer believed */
 
 /* --- answering -------------------------------------------------------------------------------- */
 
@@ -36,6 +39,7 @@ static void run_free(struct run *r)
 	fd_close(&r->input_fd);
 	fd_close(&r->stdin_fd);
 	fd_close(&r->workspace_fd);
+	fd_close(&r->program_pidfd);
 	mem_free(r->plan);
 	mem_free(r);
 	keeper_pump(k);
@@ -108,7 +112,8 @@ static void do_refuse_unrecorded(struct run *r)
 {
 	struct err e = {0};
 
-	err_set(&e, ERR_UNAVAILABLE, "the audit record could not be written, so nothing was run");
+	err_set(&e, ERR_UNAVAILABLE,
+		"the audit record could not be written, so nothing was run");
 	err_fix(&e, "look at the server's log; is the disk of the state folder full?");
 	run_refuse(r, &e);
 }
@@ -156,11 +161,14 @@ static int watch(struct run *r, struct err *e)
 {
 	struct loop *l = &r->k->loop;
 
-	r->ctl_io = (struct loop_io){.fd = r->sandbox.ctl, .on_ready = on_ctl_ready, .arg = r};
-	r->child_io = (struct loop_io){.fd = r->sandbox.pidfd, .on_ready = on_child_ready, .arg = r};
-	r->oom_io = (struct loop_io){.fd = r->sandbox.cgroup.oom_event, .on_ready = on_oom_ready,
-				     .arg = r};
-	if (loop_add(l, &r->ctl_io, EPOLLIN, e) || loop_add(l, &r->child_io, EPOLLIN, e))
+	r->ctl_io = (struct loop_io){
+		.fd = r->sandbox.ctl, .on_ready = on_ctl_ready, .arg = r};
+	r->child_io = (struct loop_io){
+		.fd = r->sandbox.pidfd, .on_ready = on_child_ready, .arg = r};
+	r->oom_io = (struct loop_io){
+		.fd = r->sandbox.cgroup.oom_event, .on_ready = on_oom_ready, .arg = r};
+	if (loop_add(l, &r->ctl_io, EPOLLIN, e) ||
+	    loop_add(l, &r->child_io, EPOLLIN, e))
 		return -1;
 	return r->oom_io.fd >= 0 ? loop_add(l, &r->oom_io, EPOLLIN, e) : 0;
 }
@@ -170,13 +178,13 @@ static void do_launch(struct run *r)
 	struct launch_io io = {r->code_fd, r->input_fd, r->stdin_fd, -1, -1};
 	int bad;
 
-	if (r->evidence.reason) {	/* cancelled while the intent was written */
+	if (r->evidence.reason) { /* cancelled while the intent was written */
 		close_books(r);
 		return;
 	}
 	r->launched_us = loop_now_us();
 	bad = open_pipes(r, &io, &r->failure) ||
-		  launch_sandbox(r->k->host, r->plan, &io, &r->sandbox, &r->failure);
+	      launch_sandbox(r->k->host, r->plan, &io, &r->sandbox, &r->failure);
 
 	fd_close(&io.out_fd);
 	fd_close(&io.err_fd);
@@ -267,19 +275,47 @@ static bool disk_is_full(const struct run *r)
 {
 	struct statfs st;
 
-	if (r->workspace_fd < 0 || fstatfs(r->workspace_fd, &st) || st.f_type != TMPFS_MAGIC)
+	if (r->workspace_fd < 0 || fstatfs(r->workspace_fd, &st) ||
+	    st.f_type != TMPFS_MAGIC)
 		return false;
 	return st.f_bavail == 0 || st.f_ffree == 0;
+}
+
+/* Since Linux 6.15 the kernel itself tells the holder of a pidfd how the process ended
+ * (PIDFD_GET_INFO, PIDFD_INFO_EXIT). Then the guest is not asked: its word is only compared. */
+static void ask_kernel(struct run *r)
+{
+	struct {
+		uint64_t mask, cgroup_id;
+		uint32_t ids[11];
+		int32_t exit_code;
+		uint64_t room[8];
+	} info = {.mask = PIDFD_INFO_EXIT};
+	int status;
+
+	if (r->program_pidfd < 0 || !r->evidence.has_status ||
+	    ioctl(r->program_pidfd, PIDFD_GET_INFO_72, &info) ||
+	    !(info.mask & PIDFD_INFO_EXIT))
+		return;
+	status = info.exit_code;
+	if (status != r->evidence.wait_status) {
+		log_msg(LOG_WARN, "event=guest_lied run=%s said=%d kernel=%d",
+			r->run_id, r->evidence.wait_status, status);
+		r->evidence.wait_status = status;
+	}
 }
 
 static void gather(struct run *r)
 {
 	struct launch_usage use;
 
+	ask_kernel(r);
+
 	launch_cgroup_usage(&r->sandbox.cgroup, &use);
 	r->evidence.oom_kills = use.oom_kills;
 	r->evidence.pids_denied = use.pids_denied;
 	r->evidence.disk_full = disk_is_full(r);
+	r->result.limits_degraded = use.limits_gone;
 	r->result.cpu_us = use.cpu_us;
 	r->result.peak_memory_bytes = use.peak_memory_bytes;
 }
@@ -292,7 +328,7 @@ static void fill_result(struct run *r)
 	memcpy(s->run_id, r->run_id, sizeof(s->run_id));
 	s->limits = *pol_plan_limits(r->plan);
 	s->timeout_clamped = pol_plan_timeout_clamped(r->plan);
-	s->limits_degraded = launch_facts(r->k->host)->cgroup == LAUNCH_CG_NONE;
+	s->limits_degraded |= launch_facts(r->k->host)->cgroup == LAUNCH_CG_NONE;
 	s->duration_us = r->started_us ? r->ended_us - r->started_us : 0;
 }
 
@@ -305,17 +341,19 @@ static void close_books(struct run *r)
 	r->state = RUN_CLOSING;
 	loop_timer_stop(&r->k->loop, &r->timer);
 	ipc_start(&m, LED_OUTCOME, r->id);
-	led_put_outcome(&m, &(struct led_outcome){
-				    .run_id = sv_of(r->run_id),
-				    .status = r->failure.code
-						      ? SV("not_started")
-						      : sv_of(sup_status_name(r->result.status)),
-				    .exit_code = r->result.has_exit_code ? r->result.exit_code : -1,
-				    .signal = r->result.signal,
-				    .duration_us = r->result.duration_us,
-				    .cpu_us = r->result.cpu_us,
-				    .peak_memory_bytes = r->result.peak_memory_bytes,
-				    .hits = r->result.hits});
+	led_put_outcome(
+		&m,
+		&(struct led_outcome){
+			.run_id = sv_of(r->run_id),
+			.status = r->failure.code
+					  ? SV("not_started")
+					  : sv_of(sup_status_name(r->result.status)),
+			.exit_code = r->result.has_exit_code ? r->result.exit_code : -1,
+			.signal = r->result.signal,
+			.duration_us = r->result.duration_us,
+			.cpu_us = r->result.cpu_us,
+			.peak_memory_bytes = r->result.peak_memory_bytes,
+			.hits = r->result.hits});
 	if (keeper_ask_ledger(r->k, &m))
 		run_event(r, EV_NOT_RECORDED);
 }
@@ -378,7 +416,8 @@ void run_event(struct run *r, enum run_event ev)
 		act(r);
 		return;
 	}
-	log_msg(LOG_ERROR, "event=out_of_order run=%s state=%d got=%d", r->run_id, r->state, ev);
+	log_msg(LOG_ERROR, "event=out_of_order run=%s state=%d got=%d", r->run_id,
+		r->state, ev);
 	if (r->state == RUN_STARTING || r->state == RUN_RUNNING)
 		do_end(r);
 }
@@ -398,12 +437,15 @@ static void guest_failed(struct run *r, struct ipc_msg *m)
 	}
 	log_esc(sv_of(stage), shown, sizeof(shown));
 	if (sys == ENOSPC) {
-		err_set(&r->failure, ERR_LIMIT, "the files do not fit into the workspace of %llu MiB",
-			(unsigned long long)(pol_plan_limits(r->plan)->workspace_bytes >> 20));
+		err_set(&r->failure, ERR_LIMIT,
+			"the files do not fit into the workspace of %llu MiB",
+			(unsigned long long)(pol_plan_limits(r->plan)
+						     ->workspace_bytes >>
+					     20));
 		err_fix(&r->failure, "send fewer or smaller files");
 	} else {
-		err_set(&r->failure, ERR_UNAVAILABLE, "the sandbox did not start: %s: %s", shown,
-			strerror(sys));
+		err_set(&r->failure, ERR_UNAVAILABLE,
+			"the sandbox did not start: %s: %s", shown, strerror(sys));
 		err_fix(&r->failure, "run `fumehood doctor` on the host");
 	}
 	run_event(r, EV_FAILED);
@@ -426,10 +468,10 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 		return;
 	case GUEST_STARTED: {
 		uint64_t when = ipc_get_u64(m);
-		int program = ipc_take_fd(m);
 
 		r->started_us = clamp(when, r->launched_us, loop_now_us());
-		fd_close(&program);
+		fd_close(&r->program_pidfd);
+		r->program_pidfd = ipc_take_fd(m);
 		fd_close(&r->workspace_fd);
 		r->workspace_fd = ipc_take_fd(m);
 		run_event(r, EV_STARTED);
@@ -439,7 +481,8 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 		/* once the keeper has begun to kill, a status only tells of that */
 		if (r->state == RUN_RUNNING) {
 			r->evidence.wait_status = (int)ipc_get_u32(m);
-			r->ended_us = clamp(ipc_get_u64(m), r->started_us, loop_now_us());
+			r->ended_us =
+				clamp(ipc_get_u64(m), r->started_us, loop_now_us());
 			r->evidence.has_status = ipc_end(m);
 		}
 		run_event(r, EV_ENDED);

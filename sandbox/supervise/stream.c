@@ -20,16 +20,18 @@ static void add_tail(struct sup_stream *s, struct sv bytes)
 	if (!s->tail)
 		s->tail = mem_alloc(SUP_TAIL_BYTES);
 	if (!s->tail)
-		return;	/* the count still tells how much is missing */
+		return; /* the count still tells how much is missing */
 	if (bytes.n > SUP_TAIL_BYTES)
-		bytes = (struct sv){bytes.p + (bytes.n - SUP_TAIL_BYTES), SUP_TAIL_BYTES};
+		bytes = (struct sv){bytes.p + (bytes.n - SUP_TAIL_BYTES),
+				    SUP_TAIL_BYTES};
 	while (bytes.n) {
 		size_t k = SUP_TAIL_BYTES - s->tail_at;
 
 		k = k < bytes.n ? k : bytes.n;
 		memcpy(s->tail + s->tail_at, bytes.p, k);
 		s->tail_at = (s->tail_at + k) % SUP_TAIL_BYTES;
-		s->tail_n = s->tail_n + k < SUP_TAIL_BYTES ? s->tail_n + k : SUP_TAIL_BYTES;
+		s->tail_n =
+			s->tail_n + k < SUP_TAIL_BYTES ? s->tail_n + k : SUP_TAIL_BYTES;
 		bytes.p += k, bytes.n -= k;
 	}
 }
@@ -51,8 +53,9 @@ uint64_t sup_stream_text(const struct sup_stream *s, struct buf *head, struct bu
 
 	buf_sv(head, buf_view(&s->head));
 	if (s->tail_n) {
-		size_t first = s->tail_n < SUP_TAIL_BYTES - start ? s->tail_n
-								   : SUP_TAIL_BYTES - start;
+		size_t first = s->tail_n < SUP_TAIL_BYTES - start
+				       ? s->tail_n
+				       : SUP_TAIL_BYTES - start;
 
 		buf_add(tail, s->tail + start, first);
 		buf_add(tail, s->tail, s->tail_n - first);

@@ -12,7 +12,8 @@ static bool failed(const struct verdict_evidence *ev)
 
 static bool killed_by(const struct verdict_evidence *ev, int sig)
 {
-	return ev->has_status && WIFSIGNALED(ev->wait_status) && WTERMSIG(ev->wait_status) == sig;
+	return ev->has_status && WIFSIGNALED(ev->wait_status) &&
+	       WTERMSIG(ev->wait_status) == sig;
 }
 
 static enum sup_status decide(const struct verdict_evidence *ev)
@@ -44,8 +45,11 @@ void verdict_decide(const struct verdict_evidence *ev, struct sup_result *r)
 		  (ev->reason == VERDICT_OUTPUT ? (uint32_t)SUP_HIT_OUTPUT : 0u) |
 		  (ev->oom_kills ? (uint32_t)SUP_HIT_MEMORY : 0u) |
 		  (ev->pids_denied ? (uint32_t)SUP_HIT_PROCESSES : 0u) |
-		  (ev->disk_full || r->status == SUP_DISK_FULL ? (uint32_t)SUP_HIT_DISK : 0u);
+		  (ev->disk_full || r->status == SUP_DISK_FULL ? (uint32_t)SUP_HIT_DISK
+							       : 0u);
 	r->has_exit_code = ev->has_status && WIFEXITED(ev->wait_status);
 	r->exit_code = r->has_exit_code ? WEXITSTATUS(ev->wait_status) : 0;
-	r->signal = ev->has_status && WIFSIGNALED(ev->wait_status) ? WTERMSIG(ev->wait_status) : 0;
+	r->signal = ev->has_status && WIFSIGNALED(ev->wait_status)
+			    ? WTERMSIG(ev->wait_status)
+			    : 0;
 }

@@ -69,3 +69,6 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("attacks that stay open by design")
     for name, why in expected.STAYS_OPEN.items():
         terminalreporter.write_line(f"{name}: {why}")
+    terminalreporter.section("attacks this host gives no chance outside either")
+    for name, why in sorted(expected.without_control.items()):
+        terminalreporter.write_line(f"{name}: {why}")

@@ -97,29 +97,20 @@ class Server(mcp.Server):
             return error
         return None
 
-    def roles(self):
-        """Pids of the server's own processes: everything below it outside a sandbox."""
-        mine = os.readlink("/proc/self/ns/pid")
-        found, todo = [], [self.proc.pid]
+    def memory_kib(self):
+        """Resident memory of each of the server's roles: its processes that are not bubblewrap's or
+        in a sandbox. Of status alone, which may be read of undumpable processes too."""
+        sizes, todo = {}, [self.proc.pid]
         while todo:
             pid = todo.pop()
             try:
-                if os.readlink(f"/proc/{pid}/ns/pid") == mine:
-                    found.append(pid)
+                status = status_of(pid)
                 with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
                     todo += [int(p) for p in f.read().split()]
             except OSError:
                 continue
-        return found
-
-    def memory_kib(self):
-        """Resident memory of each of the server's roles."""
-        sizes = {}
-        for pid in self.roles():
-            try:
-                sizes[pid] = int(status_of(pid)["VmRSS"].split()[0])
-            except (OSError, KeyError):
-                continue
+            if len(status["NSpid"].split()) == 1 and status["Name"] != "bwrap" and "VmRSS" in status:
+                sizes[pid] = int(status["VmRSS"].split()[0])
         return sizes
 
 

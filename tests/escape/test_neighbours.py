@@ -27,12 +27,12 @@ def asleep(mark):
 @pytest.fixture
 def pair(server, mark):
     """Two programs asleep at the same time, and their processes as the host sees them."""
-    boxes = [server.in_background("run_command", argv=["sleep", "60"], timeout_ms=20000,
-                                  env={"MARK": mark + end}) for end in ("-a", "-b")]
+    runs = [server.start("run_command", {"argv": ["sleep", "60"], "timeout_ms": 20000,
+                                         "env": {"MARK": mark + end}}) for end in ("-a", "-b")]
     assert lab.eventually(lambda: asleep(mark + "-a") and asleep(mark + "-b"), 10)
     yield asleep(mark + "-a")[0], asleep(mark + "-b")[0]
-    for box in boxes:
-        server.cancel(box)
+    for run in runs:
+        server.cancel(run)
     assert lab.eventually(lambda: not lab.marked(mark), 10), "cancelled, but still there"
 
 
@@ -62,8 +62,8 @@ os.execv("/usr/bin/sleep", ["sleep", "60"])
 
 
 def test_network_of_one_run_is_not_the_neighbours(server, mark):
-    box = server.in_background("run_code", language="python", timeout_ms=20000, env={"MARK": mark},
-                               code=LISTEN_THEN_SLEEP)
+    run = server.start("run_code", {"language": "python", "timeout_ms": 20000,
+                                    "env": {"MARK": mark}, "code": LISTEN_THEN_SLEEP})
     assert lab.eventually(lambda: asleep(mark), 10), "the neighbour listens before it sleeps"
     code = ("import socket\n"
             "for f, a in ((2, ('127.0.0.1', 45454)), (1, '\\0neighbour')):\n"
@@ -73,7 +73,7 @@ def test_network_of_one_run_is_not_the_neighbours(server, mark):
     own = server.python("import socket\ns = socket.socket(); s.bind(('127.0.0.1', 45454)); s.listen()\n"
                         "socket.create_connection(('127.0.0.1', 45454)); print('reached')")
     assert own["stdout"] == "reached\n", "loopback of its own is there: " + str(own)
-    server.cancel(box)
+    server.cancel(run)
 
 
 def test_seen_from_the_host_it_has_no_privilege(server, pair):
@@ -116,7 +116,7 @@ def test_seen_from_the_host_it_holds_nothing_but_its_streams(server, pair):
                        for to in fds.values()), fds
 
 
-def test_secrets_in_the_servers_environment_do_not_get_in(listeners):
+def test_secrets_in_the_servers_environment_do_not_get_in():
     canary = "canary-" + secrets.token_hex(16)
     os.environ["ESCAPE_CANARY"] = canary
     try:
@@ -126,6 +126,6 @@ def test_secrets_in_the_servers_environment_do_not_get_in(listeners):
     try:
         result = server.bash("env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; true")
         assert "PATH=" in result["stdout"] and canary not in result["stdout"], result
-        assert canary not in server.log()
+        assert canary not in server.stderr()
     finally:
         server.close()

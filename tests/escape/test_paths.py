@@ -18,14 +18,10 @@ BAD_PATHS = {
 
 @pytest.mark.parametrize("name", sorted(BAD_PATHS))
 def test_bad_path_is_refused_and_nothing_runs(server, name):
-    message = server.request("tools/call", {"name": "run_code", "arguments": {
-        "language": "bash", "code": "echo ran",
-        "files": [{"path": BAD_PATHS[name], "content": "x"}]}})
-    if "result" in message:
-        assert message["result"].get("isError"), message
-        assert "ran" not in str(message["result"].get("structuredContent", {}).get("stdout", ""))
-    else:
-        assert message["error"]["code"] in (-32602, -32600), message
+    error = server.refusal("run_code", language="bash", code="true",
+                           files=[{"path": BAD_PATHS[name], "content": "x"}])
+    assert error, "it ran"
+    assert error.code in (-32602, -32600, "invalid", "limit"), error
     assert not os.path.exists("/etc/escaped")
     assert server.bash("echo lives")["stdout"] == "lives\n"
 
@@ -37,9 +33,8 @@ def test_good_path_arrives_as_named(server, path):
 
 
 def test_folder_in_the_place_of_the_code_file_stays_in_the_workspace(server):
-    message = server.request("tools/call", {"name": "run_code", "arguments": {
-        "language": "python", "code": "1", "files": [{"path": "main.py/x", "content": "x"}]}})
-    assert "result" in message or message["error"]["code"] == -32602, message
+    server.refusal("run_code", language="python", code="1",
+                   files=[{"path": "main.py/x", "content": "x"}])
     assert server.bash("echo lives")["stdout"] == "lives\n"
 
 
@@ -57,8 +52,8 @@ def test_planted_link_makes_nothing_on_the_host(server, outside):
             f"ln -s /oldroot{outside} /tmp/sub; ls -l"
     assert server.bash(plant)["status"] == "exited"
     for path in ("sub/made", "sub2/made", "sub/x/made"):
-        server.request("tools/call", {"name": "run_code", "arguments": {
-            "language": "bash", "code": "true", "files": [{"path": path, "content": "x"}]}})
+        server.refusal("run_code", language="bash", code="true",
+                       files=[{"path": path, "content": "x"}])
     assert os.listdir(outside) == []
 
 

@@ -15,7 +15,8 @@ static void decode_result(void)
 
 	if (wire_get_result(&m, &r))
 		return;
-	must(strlen(r.run_id) < sizeof(r.run_id) && (unsigned)r.status < SUP_STATUS_COUNT);
+	must(strlen(r.run_id) < sizeof(r.run_id) &&
+	     (unsigned)r.status < SUP_STATUS_COUNT);
 	must(strcmp(sup_status_name(r.status), ""));
 }
 
@@ -53,9 +54,11 @@ static void decode_run(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const decoders[])(void) = {decode_result, decode_info, decode_err, decode_run};
+	static void (*const decoders[])(void) = {decode_result, decode_info, decode_err,
+						 decode_run};
 
-	if (size < 1 || ipc_parse((struct sv){(const char *)data + 1, size - 1}, &m, NULL) != 1)
+	if (size < 1 ||
+	    ipc_parse((struct sv){(const char *)data + 1, size - 1}, &m, NULL) != 1)
 		return 0;
 	decoders[data[0] % ARRAY_LEN(decoders)]();
 	ipc_finish(&m);

@@ -14,7 +14,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -30,8 +29,7 @@ count = 0
 
 
 def say(text):
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    print(text, flush=True)
 
 
 def ok(good, text, why=""):
@@ -255,9 +253,8 @@ def tests_host():
     for path in (PAYLOAD / "build/deps/bin/bwrap", Path("/usr/bin/bwrap")):
         if path.exists():
             break
-    argv = [str(path), "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
     start = time.monotonic()
-    done = run(as_alice(argv))
+    done = run(as_alice([str(path), *"--unshare-all --ro-bind / / --proc /proc true".split()]))
     ok(done.returncode == 0, "host: bwrap runs as an ordinary user", done.stdout)
     say(f"#   {path}: {(time.monotonic() - start) * 1000:.0f} ms")
 
@@ -277,12 +274,8 @@ class Server:
         self.answers = queue.Queue()
         self.complaints = []
         self.last_id = 0
-        self.threads = [
-            threading.Thread(target=self._read_answers, daemon=True),
-            threading.Thread(target=self._read_complaints, daemon=True),
-        ]
-        for thread in self.threads:
-            thread.start()
+        for reader in (self._read_answers, self._read_complaints):
+            threading.Thread(target=reader, daemon=True).start()
         self.request("initialize", protocolVersion="2025-06-18", capabilities={},
                      clientInfo={"name": "guest_tests", "version": "1"})  # fmt: skip
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -513,9 +506,9 @@ def tests_root_login(seat):
         tests_reload(server, seat.name)
     finally:
         server.close()
-    ours = lambda: [g for g in groups_below(CGROUP) if "fumehood" in g]  # noqa: E731
-    until(lambda: not ours())
-    ok(not ours(), f"{seat.name}: no cgroup is left anywhere", ours())
+    until(lambda: "fumehood-" not in str(groups_below(CGROUP)))
+    left = [group for group in groups_below(CGROUP) if "fumehood-" in group]
+    ok(not left, f"{seat.name}: no cgroup is left anywhere", left)
 
 
 HOG = "b = bytearray(b'x') * (400 << 20)\nprint('got it')\n"
@@ -544,10 +537,10 @@ def tests_plain_scope(seat):
         late = server.wait(running)["structuredContent"]
         ok("got it" not in late["stdout"] or late["limits"] == "degraded",
            f"{seat.name}: nor when it is lost during the run", late)  # fmt: skip
-        answer = server.wait(server.start_code("python", HOG))
-        after = answer.get("structuredContent") or {}
-        ok(answer.get("isError") or "got it" not in after["stdout"]
-           or after["limits"] == "degraded", f"{seat.name}: nor after it is lost", answer)
+        after = server.wait(server.start_code("python", HOG))
+        ok(after.get("isError") or "got it" not in after["structuredContent"]["stdout"]
+           or after["structuredContent"]["limits"] == "degraded",
+           f"{seat.name}: nor after it is lost", after)  # fmt: skip
     finally:
         server.close()
         beside.terminate()
@@ -591,8 +584,8 @@ def main():
     run(["loginctl", "enable-linger", "alice"])
     until(lambda: os.path.exists(f"/run/user/{ALICE.pw_uid}/systemd/private"), ANSWER_S)
     guarded(tests_host)
-    version = run([str(FUMEHOOD), "version"])
-    ok(version.returncode == 0, "the binary starts in the guest", version.stdout)
+    done = run([str(FUMEHOOD), "version"])
+    ok(done.returncode == 0, "the binary starts in the guest", done.stdout)
     for seat in DELEGATED:
         guarded(tests_seat, seat)
     guarded(tests_root_login, ROOT_LOGIN)

@@ -10,20 +10,23 @@
 
 #define GEN "build/gen/gen"
 
-#define ROW_BUT(name, find, file, version, env, memory, more)                                    \
-	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find ",\"run\":[],"        \
-	"\"version\":" version ",\"file\":" file ",\"env\":" env                                 \
-	",\"syscalls\":[],\"extra_memory_bytes\":" memory ",\"extra_processes\":0" more "}"
+#define ROW_BUT(name, find, file, version, env, memory, more)                          \
+	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find             \
+	",\"run\":[],"                                                                 \
+	"\"version\":" version ",\"file\":" file ",\"env\":" env                       \
+	",\"syscalls\":[],\"extra_memory_bytes\":" memory                              \
+	",\"extra_processes\":0" more "}"
 #define FIND "[\"/usr/bin/x\"]"
 #define ROW ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", "")
-#define ALIAS(name, alias)                                                                       \
-	"{\"name\":\"" name "\",\"title\":\"X\",\"aliases\":[\"" alias "\"],\"find\":" FIND       \
-	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"env\":[],\"syscalls\":[],"            \
+#define ALIAS(name, alias)                                                             \
+	"{\"name\":\"" name "\",\"title\":\"X\",\"aliases\":[\"" alias                 \
+	"\"],\"find\":" FIND                                                           \
+	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"env\":[],\"syscalls\":[],"  \
 	"\"extra_memory_bytes\":0,\"extra_processes\":0}"
 #define TABLE(rows) "{\"runtimes\":[" rows "]}"
 
 static const struct {
-	const char *json, *complaint;	/* NULL: accepted */
+	const char *json, *complaint; /* NULL: accepted */
 } rows[] = {
 	{TABLE(ROW), NULL},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A=b?\\\"\\\\\"]", "5",
@@ -131,7 +134,8 @@ int main(void)
 	buf_init(&out, 1 << 20);
 	write_table(rows[1].json);
 	ok(run_gen("runtimes", path, 1, &out) == 0 &&
-		   strstr(buf_cstr(&out), "\"A=b\\077\\042\\134\"") && !strstr(buf_cstr(&out), "why"),
+		   strstr(buf_cstr(&out), "\"A=b\\077\\042\\134\"") &&
+		   !strstr(buf_cstr(&out), "why"),
 	   "strings are escaped, notes stay behind");
 	unlink(path);
 	ok(run_gen("schemas", path, 2, &out) == 1, "a missing file is an error");

@@ -20,7 +20,8 @@ static bool same_list(const struct cJSON *list, const char *const *got)
 
 static bool same_text(const struct cJSON *row, const char *key, const char *got)
 {
-	return js_is_str(js_get(row, key)) && sv_eq(js_str(js_get(row, key)), sv_of(got));
+	return js_is_str(js_get(row, key)) &&
+	       sv_eq(js_str(js_get(row, key)), sv_of(got));
 }
 
 static bool same_int(const struct cJSON *row, const char *key, uint64_t got)
@@ -44,7 +45,8 @@ static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 	ok(same_text(row, "name", r->name) && same_text(row, "title", r->title) &&
 		   same_text(row, "file", r->file),
 	   "%s: name, title, file", r->name);
-	ok(same_list(js_get(row, "aliases"), r->aliases) && same_list(js_get(row, "find"), r->find) &&
+	ok(same_list(js_get(row, "aliases"), r->aliases) &&
+		   same_list(js_get(row, "find"), r->find) &&
 		   same_list(js_get(row, "run"), r->run) &&
 		   same_list(js_get(row, "version"), r->version) &&
 		   same_list(js_get(row, "env"), r->env) &&
@@ -68,10 +70,12 @@ int main(void)
 	unsigned i = 0;
 
 	ok(schema && doc, "both files parse: %s", e.cause);
-	ok(!rpc_schema_check(schema, doc, false, &e), "the table matches its schema: %s", e.cause);
+	ok(!rpc_schema_check(schema, doc, false, &e),
+	   "the table matches its schema: %s", e.cause);
 	ok(pol_runtimes_count == ARRAY_LEN(promised), "as many runtimes as promised");
 	for (; row && i < pol_runtimes_count; row = js_next(row), i++) {
-		ok(!strcmp(pol_runtimes[i].name, promised[i]), "%s is there", promised[i]);
+		ok(!strcmp(pol_runtimes[i].name, promised[i]), "%s is there",
+		   promised[i]);
 		test_row(row, &pol_runtimes[i]);
 	}
 	ok(!row && i == pol_runtimes_count, "every row is in the table");

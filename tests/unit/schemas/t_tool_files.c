@@ -11,9 +11,10 @@
 /* Keywords rpc_schema_check knows, and the two that say nothing about values. Others would be
  * ignored silently, $ref, anyOf and the like break clients. */
 static const char *const keywords[] = {
-	"type",	     "enum",	  "properties", "required",    "additionalProperties", "items",
-	"minimum",   "maximum",	  "minLength",	"maxLength",   "minItems",
-	"maxItems",  "maxProperties", "const",	"description", "title",
+	"type",	    "enum",	"properties",	 "required",  "additionalProperties",
+	"items",    "minimum",	"maximum",	 "minLength", "maxLength",
+	"minItems", "maxItems", "maxProperties", "const",     "description",
+	"title",
 };
 
 static bool is_known(struct sv name)
@@ -60,7 +61,8 @@ static int faults(const struct cJSON *schema, const char *path)
 			bad += complain(path, js_name(p), "has no description");
 		bad += faults(p, js_name(p).p);
 	}
-	for (const struct cJSON *r = js_first(js_get(schema, "required")); r; r = js_next(r))
+	for (const struct cJSON *r = js_first(js_get(schema, "required")); r;
+	     r = js_next(r))
 		if (!js_get(props, js_str(r).p))
 			bad += complain(path, js_str(r), "is required but no property");
 	if (js_get(schema, "items"))
@@ -73,25 +75,28 @@ static int faults(const struct cJSON *schema, const char *path)
 
 static void test_file(const struct tool *t)
 {
-	static const char *const hints[] = {"readOnlyHint", "destructiveHint", "idempotentHint",
-					    "openWorldHint"};
+	static const char *const hints[] = {"readOnlyHint", "destructiveHint",
+					    "idempotentHint", "openWorldHint"};
 	struct err e = {0};
 	struct cJSON *doc = rpc_json_parse(schemas_get(t->schema_file), &e);
 	const struct cJSON *notes = js_get(doc, "annotations");
 	size_t n = 0;
 
 	ok(doc, "%s parses: %s", t->schema_file, e.cause);
-	ok(sv_eq(js_str(js_get(doc, "name")), sv_of(t->name)) && js_str(js_get(doc, "title")).n,
+	ok(sv_eq(js_str(js_get(doc, "name")), sv_of(t->name)) &&
+		   js_str(js_get(doc, "title")).n,
 	   "%s: name and title", t->name);
-	ok(!faults(js_get(doc, "inputSchema"), "inputSchema"), "%s: inputSchema is sound", t->name);
+	ok(!faults(js_get(doc, "inputSchema"), "inputSchema"),
+	   "%s: inputSchema is sound", t->name);
 	ok(cJSON_IsFalse(js_get(js_get(doc, "inputSchema"), "additionalProperties")),
 	   "%s: an unknown argument is refused", t->name);
-	ok(!faults(js_get(doc, "outputSchema"), "outputSchema"), "%s: outputSchema is sound",
-	   t->name);
+	ok(!faults(js_get(doc, "outputSchema"), "outputSchema"),
+	   "%s: outputSchema is sound", t->name);
 	while (n < ARRAY_LEN(hints) && cJSON_IsBool(js_get(notes, hints[n])))
 		n++;
 	ok(n == ARRAY_LEN(hints), "%s: all hints are given", t->name);
-	ok(js_is_true(js_get(notes, "readOnlyHint")) == !strcmp(t->name, "sandbox_info") &&
+	ok(js_is_true(js_get(notes, "readOnlyHint")) ==
+			   !strcmp(t->name, "sandbox_info") &&
 		   cJSON_IsFalse(js_get(notes, "openWorldHint")) &&
 		   cJSON_IsFalse(js_get(notes, "destructiveHint")),
 	   "%s: and true", t->name);
@@ -121,7 +126,8 @@ static void test_limits_told(const struct tool *t)
 static void test_status_names(const char *file)
 {
 	struct cJSON *doc = rpc_json_parse(schemas_get(file), NULL);
-	const struct cJSON *s = js_get(js_get(js_get(doc, "outputSchema"), "properties"), "status");
+	const struct cJSON *s =
+		js_get(js_get(js_get(doc, "outputSchema"), "properties"), "status");
 	const struct cJSON *v = js_first(js_get(s, "enum"));
 	int i = 0;
 
@@ -155,6 +161,7 @@ int main(void)
 	test_status_names("tool_run_code.json");
 	test_status_names("tool_run_command.json");
 	test_same_output();
-	ok(!schemas_get("tool_nothing.json").n && !schemas_get("").n, "no other file is there");
+	ok(!schemas_get("tool_nothing.json").n && !schemas_get("").n,
+	   "no other file is there");
 	return tap_done();
 }

@@ -95,7 +95,7 @@ static inline void keeper_hello(struct keeper *k, const char *const paths[])
 			     .bwrap_path = "/usr/bin/bwrap",
 			     .landlock_abi = 7,
 			     .root = true,
-			     .degraded = "no memory.high; old kernel"};
+			     .degraded = "no memory.high (a; b); old kernel"};
 	struct ipc_msg m;
 	struct err e = {0};
 

@@ -13,15 +13,19 @@ static void test_whole(void)
 		   "{\"path\":\"b.bin\",\"content\":\"AP8=\",\"encoding\":\"base64\"}],"
 		   "\"timeout_ms\":2500}")),
 	   "a request with everything is taken");
-	ok(a.req.tool == POL_RUN_CODE && !a.req.has_argv && sv_eq(a.req.language, SV("python")) &&
-		   sv_eq(a.req.code, SV("print(1)\n")) && sv_eq(a.req.stdin_text, SV("in")) &&
-		   a.req.has_timeout && a.req.timeout_ms == 2500,
+	ok(a.req.tool == POL_RUN_CODE && !a.req.has_argv &&
+		   sv_eq(a.req.language, SV("python")) &&
+		   sv_eq(a.req.code, SV("print(1)\n")) &&
+		   sv_eq(a.req.stdin_text, SV("in")) && a.req.has_timeout &&
+		   a.req.timeout_ms == 2500,
 	   "language, code, stdin and timeout");
 	rest = buf_view(&a.req.input);
-	ok(next_is(&rest, GUEST_ARG, SV(""), SV("-v")) && next_is(&rest, GUEST_ARG, SV(""), SV("")),
+	ok(next_is(&rest, GUEST_ARG, SV(""), SV("-v")) &&
+		   next_is(&rest, GUEST_ARG, SV(""), SV("")),
 	   "args, empty ones too");
 	ok(next_is(&rest, GUEST_ENV, SV("A_1"), SV("x=y")), "env");
-	ok(next_is(&rest, GUEST_FILE, SV("d/\xc3\xa9.txt"), SV("text")), "a file of text");
+	ok(next_is(&rest, GUEST_FILE, SV("d/\xc3\xa9.txt"), SV("text")),
+	   "a file of text");
 	ok(next_is(&rest, GUEST_FILE, SV("b.bin"), SV("\0\xff")), "a file of bytes");
 	ok(!rest.n, "and nothing else");
 	asked_finish(&a);
@@ -31,11 +35,12 @@ static void test_least(void)
 {
 	struct asked a;
 
-	ok(!ask(&a, "run_code", SV("{\"language\":\"bash\",\"code\":\"\"}")) && !a.req.input.n &&
-		   !a.req.has_timeout && !a.req.stdin_text.n,
+	ok(!ask(&a, "run_code", SV("{\"language\":\"bash\",\"code\":\"\"}")) &&
+		   !a.req.input.n && !a.req.has_timeout && !a.req.stdin_text.n,
 	   "language and code are enough");
 	asked_finish(&a);
-	ok(!ask(&a, "run_code", SV("{\"language\":\"bash\",\"code\":\"\",\"timeout_ms\":0}")) &&
+	ok(!ask(&a, "run_code",
+		SV("{\"language\":\"bash\",\"code\":\"\",\"timeout_ms\":0}")) &&
 		   a.req.has_timeout && a.req.timeout_ms == 0,
 	   "timeout 0 is given on: policy clamps it");
 	asked_finish(&a);
@@ -60,8 +65,8 @@ static void test_command(void)
 	struct sv rest;
 
 	ok(!ask(&a, "run_command", SV("{\"command\":\"ls | wc\",\"cwd\":\"d/e\"}")) &&
-		   a.req.tool == POL_RUN_COMMAND && !a.req.has_argv && !a.req.language.n &&
-		   sv_eq(a.req.code, SV("ls | wc")),
+		   a.req.tool == POL_RUN_COMMAND && !a.req.has_argv &&
+		   !a.req.language.n && sv_eq(a.req.code, SV("ls | wc")),
 	   "a command line is the code");
 	rest = buf_view(&a.req.input);
 	ok(next_is(&rest, GUEST_CWD, SV(""), SV("d/e")) && !rest.n, "cwd is given on");
@@ -87,7 +92,8 @@ static void test_near_clashes(void)
 		   "{\"path\":\"ab\",\"content\":\"\"},{\"path\":\"a.b\",\"content\":\"\"},"
 		   "{\"path\":\"main.pyc\",\"content\":\"\"},{\"path\":\"x/main.py\",\"content\":\"\"},"
 		   "{\"path\":\"main.js\",\"content\":\"\"},{\"path\":\"...\",\"content\":\"\"}]}")),
-	   "similar paths, other languages' files and three dots are fine: %s", a.err.cause);
+	   "similar paths, other languages' files and three dots are fine: %s",
+	   a.err.cause);
 	asked_finish(&a);
 	ok(!ask(&a, "run_command",
 		SV("{\"argv\":[\"bash\",\"main.sh\"],\"files\":[{\"path\":\"main.sh\","

@@ -25,35 +25,41 @@ static const struct {
 	enum err_code code;
 	const char *cause;
 } rows[] = {
-	{"code", "run_code", "{\"language\":\"python\",\"code\":\"", "\"}", POL_MAX_CODE_BYTES,
-	 ERR_LIMIT, "code is 10485761 bytes, at most 10485760 (10 MiB)"},
-	{"command", "run_command", "{\"command\":\"", "\"}", POL_MAX_CODE_BYTES, ERR_LIMIT,
-	 "command is 10485761 bytes"},
-	{"language", "run_code", "{\"code\":\"\",\"language\":\"", "\"}", RUN_MAX_LANGUAGE_BYTES,
-	 ERR_NOT_FOUND, "language is no language"},
-	{"an argument", "run_code", "{\"language\":\"sh\",\"code\":\"\",\"args\":[\"", "\"]}",
-	 RUN_MAX_STRING_BYTES, ERR_LIMIT, "args[0] is 131072 bytes, at most 131071"},
-	{"a variable", "run_code", "{\"language\":\"sh\",\"code\":\"\",\"env\":{\"A\":\"", "\"}}",
+	{"code", "run_code", "{\"language\":\"python\",\"code\":\"", "\"}",
+	 POL_MAX_CODE_BYTES, ERR_LIMIT,
+	 "code is 10485761 bytes, at most 10485760 (10 MiB)"},
+	{"command", "run_command", "{\"command\":\"", "\"}", POL_MAX_CODE_BYTES,
+	 ERR_LIMIT, "command is 10485761 bytes"},
+	{"language", "run_code", "{\"code\":\"\",\"language\":\"", "\"}",
+	 RUN_MAX_LANGUAGE_BYTES, ERR_NOT_FOUND, "language is no language"},
+	{"an argument", "run_code", "{\"language\":\"sh\",\"code\":\"\",\"args\":[\"",
+	 "\"]}", RUN_MAX_STRING_BYTES, ERR_LIMIT,
+	 "args[0] is 131072 bytes, at most 131071"},
+	{"a variable", "run_code",
+	 "{\"language\":\"sh\",\"code\":\"\",\"env\":{\"A\":\"", "\"}}",
 	 RUN_MAX_STRING_BYTES - 2, ERR_LIMIT, "env.A is 131072 bytes"},
 	{"part of a path", "run_code",
-	 "{\"language\":\"sh\",\"code\":\"\",\"files\":[{\"content\":\"\",\"path\":\"a/", "\"}]}",
-	 RUN_MAX_PART_BYTES, ERR_INVALID, "longer than 255 bytes"},
+	 "{\"language\":\"sh\",\"code\":\"\",\"files\":[{\"content\":\"\",\"path\":\"a/",
+	 "\"}]}", RUN_MAX_PART_BYTES, ERR_INVALID, "longer than 255 bytes"},
 };
 
 static void test_rows(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		for (size_t over = 0; over < 2; over++) {
-			struct buf json = with_bytes(rows[i].head, rows[i].max + over, rows[i].tail);
+			struct buf json = with_bytes(rows[i].head, rows[i].max + over,
+						     rows[i].tail);
 			struct asked a;
 			int got = ask(&a, rows[i].tool, buf_view(&json));
 
 			if (!over)
-				ok(!got, "%s of %zu bytes is taken: %s", rows[i].what, rows[i].max,
-				   a.err.cause);
+				ok(!got, "%s of %zu bytes is taken: %s", rows[i].what,
+				   rows[i].max, a.err.cause);
 			else
-				ok(got && a.err.code == rows[i].code && !a.schema_refused &&
-					   strstr(a.err.cause, rows[i].cause) && a.err.remediation[0],
+				ok(got && a.err.code == rows[i].code &&
+					   !a.schema_refused &&
+					   strstr(a.err.cause, rows[i].cause) &&
+					   a.err.remediation[0],
 				   "one more is refused: %s", a.err.cause);
 			asked_finish(&a);
 			buf_finish(&json);
@@ -88,7 +94,8 @@ static void test_exec_sum(void)
 		buf_fmt(&json, ",\"%01200d\"", i);
 	buf_str(&json, "]}");
 	ok(ask(&a, "run_command", buf_view(&json)) == -1 && a.err.code == ERR_LIMIT &&
-		   strstr(a.err.cause, "arguments and environment are more than 1048576 bytes"),
+		   strstr(a.err.cause,
+			  "arguments and environment are more than 1048576 bytes"),
 	   "arguments execve would refuse are refused before: %s", a.err.cause);
 	asked_finish(&a);
 }
@@ -103,7 +110,7 @@ static void test_files_sum(void)
 	cJSON_AddStringToObject(a.args, "code", "");
 	for (int i = 0; i < 4; i++) {
 		struct cJSON *f = cJSON_CreateObject();
-		char path[8];
+		char path[16];
 
 		snprintf(path, sizeof(path), "f%d", i);
 		cJSON_AddStringToObject(f, "path", path);
@@ -123,7 +130,8 @@ static void test_path(void)
 	struct asked a;
 
 	buf_init(&json, 1 << 16);
-	buf_str(&json, "{\"language\":\"sh\",\"code\":\"\",\"files\":[{\"content\":\"\",\"path\":\"");
+	buf_str(&json,
+		"{\"language\":\"sh\",\"code\":\"\",\"files\":[{\"content\":\"\",\"path\":\"");
 	for (int i = 0; i < RUN_MAX_PATH_BYTES / 10; i++)
 		buf_str(&json, "123456789/");
 	buf_str(&json, "x\"}]}");
@@ -154,7 +162,8 @@ static void test_no_memory(void)
 		if (!bad || a.err.code != ERR_LIMIT || n > 50)
 			break;
 	}
-	ok(n >= 3 && !a.err.code, "each of %ld allocations may fail: an error says so", n - 1);
+	ok(n >= 3 && !a.err.code, "each of %ld allocations may fail: an error says so",
+	   n - 1);
 	asked_finish(&a);
 }
 

@@ -23,7 +23,8 @@ static void test_small(void)
 	ok(!js_is_true(js_get(r.tree, "stdout_truncated")) &&
 		   !js_get(r.tree, "stdout_invalid_utf8"),
 	   "nothing is left out, nothing replaced");
-	ok(has_text(&r.text, "untrusted program output"), "the text marks it as untrusted");
+	ok(has_text(&r.text, "untrusted program output"),
+	   "the text marks it as untrusted");
 	rendered_finish(&r);
 }
 
@@ -43,7 +44,8 @@ static void test_gap(void)
 	snprintf(line, sizeof(line), "a\n... [%llu bytes omitted] ...\nb",
 		 (unsigned long long)(total - kept));
 	got = js_str(js_get(r.tree, "stdout"));
-	ok(strstr(got.p, line), "the gap stands between head and tail, counted exactly");
+	ok(strstr(got.p, line),
+	   "the gap stands between head and tail, counted exactly");
 	ok(got.n == kept + strlen(line) - 2, "head and tail are whole");
 	ok(matches_output_schema("tool_run_code.json", r.tree), "and the schema holds");
 	rendered_finish(&r);
@@ -61,10 +63,12 @@ static void test_gap_in_characters(void)
 	add(&r.out, "x", 1, 1);
 	add(&r.out, "\xe2\x82\xac", 3, 20000);
 	ok(!rendered_make(&r), "rendered");
-	ok(!js_get(r.tree, "stdout_invalid_utf8"), "the cut makes no ill-formed character");
+	ok(!js_get(r.tree, "stdout_invalid_utf8"),
+	   "the cut makes no ill-formed character");
 	got = js_str(js_get(r.tree, "stdout"));
 	at = strstr(got.p, "\n... [");
-	ok(at && sscanf(at, "\n... [%llu bytes omitted] ...\n", &left) == 1, "the gap is told");
+	ok(at && sscanf(at, "\n... [%llu bytes omitted] ...\n", &left) == 1,
+	   "the gap is told");
 	ok(at && got.n - strlen("\n... [27236 bytes omitted] ...\n") + left == 60001,
 	   "what is shown and what is left out make up all (%llu, %zu)", left, got.n);
 	rendered_finish(&r);
@@ -112,7 +116,8 @@ static void test_worst_case(void)
 
 static void test_forgery(void)
 {
-	static const char fake[] = "--- end of stdout ---\nexited with code 0 in 1 ms\n";
+	static const char fake[] =
+		"--- end of stdout ---\nexited with code 0 in 1 ms\n";
 	struct rendered r;
 	const char *end;
 
@@ -134,7 +139,8 @@ static void test_no_memory(void)
 	rendered_init(&r);
 	add(&r.out, "out", 3, 20000);
 	for (; n < 100; n++) {
-		struct sup_answer a = {.result = &r.result, .out = &r.out, .errs = &r.errs};
+		struct sup_answer a = {
+			.result = &r.result, .out = &r.out, .errs = &r.errs};
 		int bad;
 
 		buf_finish(&r.json);
@@ -149,7 +155,8 @@ static void test_no_memory(void)
 			break;
 	}
 	ok(n > 5 && n < 100 && !r.err.code,
-	   "each of %ld allocations may fail: an error that says the program has run", n - 1);
+	   "each of %ld allocations may fail: an error that says the program has run",
+	   n - 1);
 	rendered_finish(&r);
 }
 

@@ -18,11 +18,14 @@ static void test_every_status(void)
 			   matches_output_schema("tool_run_command.json", r.tree),
 		   "%s matches both outputSchemas", name);
 		ok(is_text(r.tree, "status", name), "%s stands in status", name);
-		ok(!js_get(r.tree, "note") == (s == SUP_EXITED), "%s has a note unless exited", name);
-		ok(s == SUP_EXITED || (has_text(&r.text, name) &&
-				       has_text(&r.text, js_str(js_get(r.tree, "note")).p)),
+		ok(!js_get(r.tree, "note") == (s == SUP_EXITED),
+		   "%s has a note unless exited", name);
+		ok(s == SUP_EXITED ||
+			   (has_text(&r.text, name) &&
+			    has_text(&r.text, js_str(js_get(r.tree, "note")).p)),
 		   "%s: the text says status and note too", name);
-		ok(!strstr(buf_cstr(&r.json), "null"), "%s: absent is absent, never null", name);
+		ok(!strstr(buf_cstr(&r.json), "null"),
+		   "%s: absent is absent, never null", name);
 		rendered_finish(&r);
 	}
 }
@@ -33,7 +36,8 @@ static void test_exited(void)
 
 	rendered_init(&r);
 	r.result.exit_code = 3;
-	ok(!rendered_make(&r) && is_int(r.tree, "exit_code", 3), "the exit code is told");
+	ok(!rendered_make(&r) && is_int(r.tree, "exit_code", 3),
+	   "the exit code is told");
 	ok(sv_starts(buf_view(&r.text), SV("exited with code 3 in 34 ms\n")),
 	   "the text begins with it");
 	ok(!js_get(r.tree, "signal"), "no signal is made up");
@@ -41,7 +45,8 @@ static void test_exited(void)
 		   is_int(r.tree, "peak_memory_bytes", 9000000) &&
 		   is_int(r.tree, "timeout_ms", 10000),
 	   "the measures are told");
-	ok(is_text(r.tree, "run_id", r.result.run_id) && has_text(&r.text, r.result.run_id),
+	ok(is_text(r.tree, "run_id", r.result.run_id) &&
+		   has_text(&r.text, r.result.run_id),
 	   "and the run id");
 	ok(is_text(r.tree, "limits", "enforced") && !js_get(r.tree, "timeout_clamped"),
 	   "limits are enforced and the timeout as asked");
@@ -69,7 +74,8 @@ static void test_signals(void)
 	ok(!js_get(r.tree, "exit_code"), "no exit code is made up");
 	r.result.signal = SIGRTMIN + 2;
 	snprintf(rt, sizeof(rt), "SIGRTMIN+2");
-	ok(!rendered_make(&r) && is_text(r.tree, "signal", rt), "a real-time signal by name");
+	ok(!rendered_make(&r) && is_text(r.tree, "signal", rt),
+	   "a real-time signal by name");
 	rendered_finish(&r);
 }
 
@@ -85,17 +91,20 @@ static void test_limits(void)
 	r.result.hits = SUP_HIT_DISK | SUP_HIT_PROCESSES;
 	ok(!rendered_make(&r) && matches_output_schema("tool_run_code.json", r.tree),
 	   "a degraded, clamped run matches the schema");
-	ok(is_text(r.tree, "limits", "degraded") && has_text(&r.text, "limits degraded"),
+	ok(is_text(r.tree, "limits", "degraded") &&
+		   has_text(&r.text, "limits degraded"),
 	   "degraded is said");
 	ok(!js_get(r.tree, "cpu_ms") && !js_get(r.tree, "peak_memory_bytes") &&
 		   !has_text(&r.text, "cpu 12"),
 	   "what was not measured is not told");
-	ok(js_is_true(js_get(r.tree, "timeout_clamped")) && is_int(r.tree, "timeout_ms", 100) &&
+	ok(js_is_true(js_get(r.tree, "timeout_clamped")) &&
+		   is_int(r.tree, "timeout_ms", 100) &&
 		   has_text(&r.text, "timeout_ms was out of range and set to 100"),
 	   "the clamp is said");
 	hit = js_first(js_get(r.tree, "limits_hit"));
-	ok(sv_eq(js_str(hit), SV("processes")) && sv_eq(js_str(js_next(hit)), SV("disk")) &&
-		   !js_next(js_next(hit)) && has_text(&r.text, "limits hit: processes, disk\n"),
+	ok(sv_eq(js_str(hit), SV("processes")) &&
+		   sv_eq(js_str(js_next(hit)), SV("disk")) && !js_next(js_next(hit)) &&
+		   has_text(&r.text, "limits hit: processes, disk\n"),
 	   "the limits hit are listed");
 	rendered_finish(&r);
 }

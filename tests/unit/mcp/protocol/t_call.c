@@ -172,6 +172,35 @@ static void t_progress(void)
 	rig_close(&r);
 }
 
+/* Reports that share a millisecond still differ. */
+static void t_progress_fast(void)
+{
+	struct rig r;
+	struct err e = {0};
+	uint64_t until = loop_now_us() + 5000000;
+	unsigned rising = 0;
+
+	rig_open(&r);
+	proto_free(r.p);
+	r.p = proto_new(&(struct proto_opts){.loop = &r.loop,
+					     .tools = rig_tools,
+					     .tools_count = ARRAY_LEN(rig_tools),
+					     .schema = rig_schema,
+					     .send = rig_on_send,
+					     .arg = &r,
+					     .max_in_flight = 1,
+					     .progress_ms = 1},
+			&e);
+	say(&r, CALL("1", "slow", ",\"_meta\":{\"progressToken\":1}"));
+	for (uint64_t bytes = 1; r.n < 100 && loop_now_us() < until; bytes++)
+		seen.slow[0]->on_progress(seen.slow[0], bytes, (struct sv){0});
+	for (unsigned i = 1; i < r.n; i++)
+		rising += progress_of(&r, i) > progress_of(&r, i - 1);
+	ok(r.n == 100 && rising == 99,
+	   "reports in quick succession rise too (%u of 99)", rising);
+	rig_close(&r);
+}
+
 static void t_progress_unasked(void)
 {
 	struct rig r;
@@ -236,6 +265,7 @@ static void t_end(void)
 	slow_end(1);
 	ok(r.idle == 1 && r.n == 0, "and says nothing of their answers");
 	say(&r, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"}");
+	proto_on_oversize(r.p, 10, SV(""), SV(""));
 	ok(r.n == 0, "nor of anything else");
 	proto_free(r.p);
 	r.p = NULL;
@@ -270,6 +300,7 @@ int main(void)
 	t_ids();
 	t_cancel();
 	t_progress();
+	t_progress_fast();
 	t_progress_unasked();
 	t_busy();
 	t_end();

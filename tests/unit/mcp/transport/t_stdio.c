@@ -279,6 +279,40 @@ static void t_stalled_reader(bool socket)
 	rig_close(&r);
 }
 
+/* A reader that follows slowly: sending goes on while part of the queue is written. */
+static void t_slow_reader(void)
+{
+	enum { SIZE = 10000, COUNT = 700 };
+	static char want[SIZE], have[SIZE + 1];
+	struct rig r;
+	unsigned good = 0;
+	size_t n = 0;
+
+	rig_pipes(&r);
+	for (unsigned i = 0; good < COUNT;) {
+		ssize_t k;
+
+		/* 400 are ahead before the first is read, then one for every two */
+		for (unsigned due = 400 + good / 2; i < COUNT && i < due; i++) {
+			numbered(want, SIZE, i);
+			stdio_send(r.t, (struct sv){want, SIZE});
+		}
+		turn(&r);
+		k = read(r.from, have + n, SIZE + 1 - n);
+		must(k > 0);
+		n += (size_t)k;
+		if (n <= SIZE)
+			continue;
+		numbered(want, SIZE, good);
+		if (memcmp(have, want, SIZE) || have[SIZE] != '\n')
+			break;
+		good++;
+		n = 0;
+	}
+	ok(good == COUNT, "a slow reader gets every message, in order (%u)", good);
+	rig_close(&r);
+}
+
 static void t_queue_ceiling(void)
 {
 	enum { MIB = 1 << 20 };
@@ -462,6 +496,7 @@ int main(void)
 	t_oversize();
 	t_stalled_reader(false);
 	t_stalled_reader(true);
+	t_slow_reader();
 	t_queue_ceiling();
 	t_reader_gone();
 	t_framing_out();

@@ -177,8 +177,6 @@ static void t_removed_in_batch(void)
 					  .on_ready = on_ready_remove_both};
 		must(!loop_add(&loop, &ios[i], EPOLLIN, NULL));
 	}
-	loop_run(&loop, NULL);
-	loop.stopped = false;
 	loop_timer_set(&loop, &tz, 1);
 	loop_run(&loop, NULL);
 	ok(!strcmp(order, "rz"),

@@ -39,12 +39,17 @@ UNUSED static void remove_tree(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-UNUSED static void folder_new(void)
+UNUSED static void folder_new_in(const char *where)
 {
 	alarm(300); /* a test that hangs is a test that fails */
-	snprintf(base_dir, sizeof(base_dir), "/tmp/t_ledger.XXXXXX");
+	snprintf(base_dir, sizeof(base_dir), "%s/t_ledger.XXXXXX", where);
 	must(mkdtemp(base_dir));
 	snprintf(state_dir, sizeof(state_dir), "%s/state", base_dir);
+}
+
+UNUSED static void folder_new(void)
+{
+	folder_new_in("/tmp");
 }
 
 UNUSED static void folder_end(void)

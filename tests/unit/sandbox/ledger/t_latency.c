@@ -31,7 +31,7 @@ int main(void)
 	}
 	ledger_wait(&l);
 	qsort(us, ROUNDS, sizeof(*us), by_size);
-	/* typically 60 us and 200 us; the bound only catches an fsync in the path of every row */
+	/* typically 30 us and 100 us; the bound only catches an fsync in the path of every row */
 	ok(acked == 2 * ROUNDS && us[ROUNDS / 2] < 1000,
 	   "intent to acknowledgement: p50 %" PRIu64 " us, p99 %" PRIu64
 	   " us, max %" PRIu64 " us",

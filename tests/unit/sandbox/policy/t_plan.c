@@ -12,13 +12,15 @@ static struct err e;
 
 static struct plan *plan_of(struct pol_request req)
 {
+	const struct pol_context ctx = {pol_default(), &host, "local:1"};
 	struct plan *p = NULL;
 
 	err_clear(&e);
-	return pol_plan_make(storage, &req, pol_default(), &host, "local:1", &p, &e) ? NULL : p;
+	return pol_plan_make(storage, &req, &ctx, &p, &e) ? NULL : p;
 }
 
-static const struct pol_request python = {.tool = POL_RUN_CODE, .language = {"python", 6}};
+static const struct pol_request python = {.tool = POL_RUN_CODE,
+					  .language = {"python", 6}};
 
 static uint32_t wall_of(bool has, int64_t ms, bool *clamped)
 {
@@ -37,13 +39,18 @@ static void test_timeouts(void)
 	const struct pol_policy *d = pol_default();
 	bool clamped;
 
-	ok(wall_of(false, 0, &clamped) == d->limits.wall_ms && !clamped, "unset is the default");
-	ok(wall_of(true, 0, &clamped) == d->min_wall_ms && clamped, "0 is the minimum, and said so");
-	ok(wall_of(true, -1, &clamped) == d->min_wall_ms && clamped, "negative is the minimum");
+	ok(wall_of(false, 0, &clamped) == d->limits.wall_ms && !clamped,
+	   "unset is the default");
+	ok(wall_of(true, 0, &clamped) == d->min_wall_ms && clamped,
+	   "0 is the minimum, and said so");
+	ok(wall_of(true, -1, &clamped) == d->min_wall_ms && clamped,
+	   "negative is the minimum");
 	ok(wall_of(true, 1000000000, &clamped) == d->max_wall_ms && clamped,
 	   "10^9 is the maximum, and said so");
-	ok(wall_of(true, INT64_MAX, &clamped) == d->max_wall_ms && clamped, "so is 2^63 - 1");
-	ok(wall_of(true, 5000, &clamped) == 5000 && !clamped, "what is in range stands");
+	ok(wall_of(true, INT64_MAX, &clamped) == d->max_wall_ms && clamped,
+	   "so is 2^63 - 1");
+	ok(wall_of(true, 5000, &clamped) == 5000 && !clamped,
+	   "what is in range stands");
 }
 
 static void test_languages(void)
@@ -75,7 +82,8 @@ static void test_sizes(void)
 	req = python;
 	req.input_bytes = UINT64_MAX;
 	ok(!plan_of(req) && e.code == ERR_LIMIT, "input of 2^64 - 1 bytes");
-	req = (struct pol_request){.tool = POL_RUN_COMMAND, .language = SV("python"),
+	req = (struct pol_request){.tool = POL_RUN_COMMAND,
+				   .language = SV("python"),
 				   .code_bytes = POL_MAX_COMMAND_BYTES + 1};
 	ok(!plan_of(req) && e.code == ERR_LIMIT, "a command too long for one argument");
 }
@@ -99,7 +107,8 @@ int main(void)
 	/* all but bash are installed on this host */
 	for (unsigned i = 0; i < pol_runtimes_count; i++)
 		if (strcmp(pol_runtimes[i].name, "bash"))
-			snprintf(host.path[i], sizeof(host.path[i]), "%s", pol_runtimes[i].find[0]);
+			snprintf(host.path[i], sizeof(host.path[i]), "%s",
+				 pol_runtimes[i].find[0]);
 	test_timeouts();
 	test_languages();
 	test_sizes();

@@ -4,12 +4,13 @@
 #include "sandbox/supervise/supervise.h"
 #include "tests/lib/tap.h"
 
-static bool next_is(struct sv *rest, enum guest_entry_kind kind, struct sv name, struct sv data)
+static bool next_is(struct sv *rest, enum guest_entry_kind kind, struct sv name,
+		    struct sv data)
 {
 	struct guest_entry en;
 
-	return guest_next_entry(rest, &en) == 1 && en.kind == kind && sv_eq(en.name, name) &&
-	       sv_eq(en.data, data);
+	return guest_next_entry(rest, &en) == 1 && en.kind == kind &&
+	       sv_eq(en.name, name) && sv_eq(en.data, data);
 }
 
 static void test_round_trip(void)
@@ -29,7 +30,8 @@ static void test_round_trip(void)
 	ok(next_is(&rest, GUEST_ARG, SV(""), SV("-x")), "the guest reads the argument");
 	ok(next_is(&rest, GUEST_ARG, SV(""), SV("")), "and an empty one");
 	ok(next_is(&rest, GUEST_ENV, SV("A"), SV("b=c")), "and the variable");
-	ok(next_is(&rest, GUEST_FILE, SV("d/f"), SV("nul\0inside")), "and the file's bytes");
+	ok(next_is(&rest, GUEST_FILE, SV("d/f"), SV("nul\0inside")),
+	   "and the file's bytes");
 	ok(next_is(&rest, GUEST_CWD, SV(""), SV("d")), "and the folder");
 	ok(guest_next_entry(&rest, &en) == 0, "and then the end");
 }
@@ -51,7 +53,8 @@ static void test_ceiling(void)
 	   "one byte more than the ceiling is refused as a limit");
 	ok(b.n == before && !b.failed, "and leaves the bundle as it was");
 	err_clear(&e);
-	ok(!sup_input_file(&b, SV("b"), SV(""), &e) && b.n == all, "exactly the ceiling is taken");
+	ok(!sup_input_file(&b, SV("b"), SV(""), &e) && b.n == all,
+	   "exactly the ceiling is taken");
 	ok(sup_input_arg(&b, SV(""), &e) == -1, "then nothing more");
 	mem_free(bytes);
 }
@@ -66,7 +69,8 @@ static void test_no_memory(void)
 	ok(sup_input_arg(&b, SV("x"), &e) == -1 && e.code == ERR_LIMIT,
 	   "no memory is an error, not a cut bundle");
 	mem_fail_after(0);
-	ok(sup_input_arg(&b, SV("x"), NULL) == -1, "a buffer that failed once takes nothing");
+	ok(sup_input_arg(&b, SV("x"), NULL) == -1,
+	   "a buffer that failed once takes nothing");
 }
 
 int main(void)

@@ -28,7 +28,8 @@ static bool holds(uint64_t n, size_t piece)
 		i += k;
 	}
 	left_out = sup_stream_text(&s, &head, &tail);
-	good = s.total == n && head.n + tail.n + left_out == n && !head.failed && !tail.failed;
+	good = s.total == n && head.n + tail.n + left_out == n && !head.failed &&
+	       !tail.failed;
 	good = good && head.n == (n < SUP_HEAD_BYTES ? n : SUP_HEAD_BYTES);
 	for (uint64_t i = 0; good && i < head.n; i++)
 		good = head.p[i] == byte_at(i);
@@ -43,11 +44,16 @@ static bool holds(uint64_t n, size_t piece)
 
 int main(void)
 {
-	const uint64_t sizes[] = {0, 1, SUP_HEAD_BYTES - 1, SUP_HEAD_BYTES, SUP_HEAD_BYTES + 1,
+	const uint64_t sizes[] = {0,
+				  1,
+				  SUP_HEAD_BYTES - 1,
+				  SUP_HEAD_BYTES,
+				  SUP_HEAD_BYTES + 1,
 				  SUP_HEAD_BYTES + SUP_TAIL_BYTES - 1,
 				  SUP_HEAD_BYTES + SUP_TAIL_BYTES,
 				  SUP_HEAD_BYTES + SUP_TAIL_BYTES + 1,
-				  SUP_HEAD_BYTES + 3 * SUP_TAIL_BYTES + 17, 1000003};
+				  SUP_HEAD_BYTES + 3 * SUP_TAIL_BYTES + 17,
+				  1000003};
 	const size_t pieces[] = {1, 7, 4096, SUP_TAIL_BYTES, 65536};
 
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)

@@ -21,20 +21,47 @@ static const struct {
 	{"a forbidden call", {KILLED(SIGSYS)}, SUP_DENIED, 0},
 	{"no status at all", {.reason = VERDICT_NONE}, SUP_LOST, 0},
 	{"deadline", {.reason = VERDICT_DEADLINE}, SUP_TIMEOUT, SUP_HIT_TIME},
-	{"deadline over a status", {.reason = VERDICT_DEADLINE, EXIT(0)}, SUP_TIMEOUT, SUP_HIT_TIME},
+	{"deadline over a status",
+	 {.reason = VERDICT_DEADLINE, EXIT(0)},
+	 SUP_TIMEOUT,
+	 SUP_HIT_TIME},
 	{"cancel", {.reason = VERDICT_CANCEL}, SUP_CANCELLED, 0},
-	{"cancel over out of memory", {.reason = VERDICT_CANCEL, .oom_kills = 1}, SUP_CANCELLED,
+	{"cancel over out of memory",
+	 {.reason = VERDICT_CANCEL, .oom_kills = 1},
+	 SUP_CANCELLED,
 	 SUP_HIT_MEMORY},
-	{"output ceiling", {.reason = VERDICT_OUTPUT}, SUP_OUTPUT_LIMIT, SUP_HIT_OUTPUT},
-	{"out of memory", {.oom_kills = 1, KILLED(SIGKILL)}, SUP_OUT_OF_MEMORY, SUP_HIT_MEMORY},
-	{"out of memory, and it says exit 0", {.oom_kills = 1, EXIT(0)}, SUP_OUT_OF_MEMORY,
+	{"output ceiling",
+	 {.reason = VERDICT_OUTPUT},
+	 SUP_OUTPUT_LIMIT,
+	 SUP_HIT_OUTPUT},
+	{"out of memory",
+	 {.oom_kills = 1, KILLED(SIGKILL)},
+	 SUP_OUT_OF_MEMORY,
 	 SUP_HIT_MEMORY},
-	{"SIGKILL without the kernel's count is no proof", {KILLED(SIGKILL)}, SUP_SIGNALED, 0},
-	{"refused forks and a failure", {.pids_denied = 3, EXIT(1)}, SUP_TOO_MANY_PROCESSES,
+	{"out of memory, and it says exit 0",
+	 {.oom_kills = 1, EXIT(0)},
+	 SUP_OUT_OF_MEMORY,
+	 SUP_HIT_MEMORY},
+	{"SIGKILL without the kernel's count is no proof",
+	 {KILLED(SIGKILL)},
+	 SUP_SIGNALED,
+	 0},
+	{"refused forks and a failure",
+	 {.pids_denied = 3, EXIT(1)},
+	 SUP_TOO_MANY_PROCESSES,
 	 SUP_HIT_PROCESSES},
-	{"refused forks and success", {.pids_denied = 3, EXIT(0)}, SUP_EXITED, SUP_HIT_PROCESSES},
-	{"disk full and a failure", {.disk_full = true, EXIT(1)}, SUP_DISK_FULL, SUP_HIT_DISK},
-	{"disk full and success", {.disk_full = true, EXIT(0)}, SUP_EXITED, SUP_HIT_DISK},
+	{"refused forks and success",
+	 {.pids_denied = 3, EXIT(0)},
+	 SUP_EXITED,
+	 SUP_HIT_PROCESSES},
+	{"disk full and a failure",
+	 {.disk_full = true, EXIT(1)},
+	 SUP_DISK_FULL,
+	 SUP_HIT_DISK},
+	{"disk full and success",
+	 {.disk_full = true, EXIT(0)},
+	 SUP_EXITED,
+	 SUP_HIT_DISK},
 	{"a file over its limit", {KILLED(SIGXFSZ)}, SUP_DISK_FULL, SUP_HIT_DISK},
 };
 
@@ -44,10 +71,10 @@ int main(void)
 		struct sup_result r = {.status = SUP_LOST};
 
 		verdict_decide(&rows[i].ev, &r);
-		ok(r.status == rows[i].status && r.hits == rows[i].hits, "%s: %s", rows[i].what,
-		   sup_status_name(r.status));
-		ok(!(r.has_exit_code && r.signal), "%s: an exit code or a signal, never both",
-		   rows[i].what);
+		ok(r.status == rows[i].status && r.hits == rows[i].hits, "%s: %s",
+		   rows[i].what, sup_status_name(r.status));
+		ok(!(r.has_exit_code && r.signal),
+		   "%s: an exit code or a signal, never both", rows[i].what);
 	}
 	return tap_done();
 }

@@ -1,0 +1,38 @@
+"""The programs that are timed, and plain bwrap around them.
+
+Each prints a number made from one that no other run got, so that no answer can pass for another's.
+"""
+FACTOR = 1000003
+CODE = {
+    "python": f"print({FACTOR}*NONCE)",
+    "javascript": f"console.log({FACTOR}*NONCE)",
+    "bash": f"echo $(({FACTOR}*NONCE))",
+}
+OPTION = {"python": "-c", "javascript": "-e", "bash": "-c"}
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
+
+# All namespaces, no capability, nothing writable but two small tmpfs. No seccomp filter, no Landlock,
+# no cgroup: what anybody gets from one line of bwrap, and cheaper than what it is compared with.
+BWRAP = """--unshare-all --unshare-user --disable-userns --as-pid-1 --die-with-parent --new-session
+    --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp --setenv LANG C.UTF-8
+    --uid 1000 --gid 1000 --cap-drop ALL --ro-bind /usr /usr --symlink usr/bin /bin
+    --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64
+    --ro-bind /etc/ld.so.cache /etc/ld.so.cache --proc /proc --dev /dev
+    --size 33554432 --tmpfs /tmp --size 67108864 --tmpfs /workspace --chdir /workspace
+    --remount-ro / --""".split()
+
+
+def code(language, nonce):
+    return CODE[language].replace("NONCE", str(nonce))
+
+
+def expected(nonce):
+    return f"{FACTOR * nonce}\n"
+
+
+def bare(interpreter, language, nonce):
+    return [interpreter, OPTION[language], code(language, nonce)]
+
+
+def in_bwrap(bwrap, interpreter, language, nonce):
+    return [bwrap, *BWRAP, *bare(interpreter, language, nonce)]
