@@ -10,20 +10,9 @@
 #include "sandbox/base/mem.h"
 #include "sandbox/launch/launch.h"
 #include "sandbox/supervise/supervise.h"
+#include "tools/tools.h"
 
 #include <unistd.h>
-
-/* clang-format off: words */
-static const char *const expected[] = {
-	"capabilities", "inherited_fds",  "write_root",
-	"write_usr",	"read_shadow",	  "host_homes",
-	"sys_tree",	"core_pattern",	  "init_memory",
-	"init_kill",	"user_namespace", "mount",
-	"ptrace",	"io_uring",	  "bpf",
-	"keyring",	"packet_socket",  "netlink_socket",
-	"vsock_socket", "udp_socket",	  "network_device",
-};
-/* clang-format on */
 
 /* What commonly keeps user namespaces from working, and the cure. */
 static const struct cure {
@@ -48,8 +37,7 @@ struct doctor {
 	const struct options *o;
 	int out;
 	bool cure_needed[ARRAY_LEN(cures)];
-	bool held[ARRAY_LEN(expected)];
-	char detail[ARRAY_LEN(expected)][80];
+	struct probes probes;
 	struct err err;
 	bool degraded_run;
 	bool finished;
@@ -66,39 +54,14 @@ static void look_for_cures(struct doctor *d)
 	}
 }
 
-/* `name held|open detail` */
-static void read_line(struct doctor *d, struct sv line)
-{
-	struct sv name, verdict;
-	bool more = true;
-
-	if (!sv_cut(&line, ' ', &more, &name) || !sv_cut(&line, ' ', &more, &verdict))
-		return;
-	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
-		if (sv_eq(name, sv_of(expected[i]))) {
-			d->held[i] = sv_eq(verdict, SV("held"));
-			log_esc(line, d->detail[i], sizeof(d->detail[i]));
-		}
-}
-
 static void on_done(void *arg, const struct sup_answer *a)
 {
 	struct doctor *d = arg;
-	struct sv rest, line;
-	bool more = true;
 
 	d->finished = true;
-	if (a->err) {
-		d->err = *a->err;
-	} else {
-		rest = buf_view(&a->out->head);
-		while (sv_cut(&rest, '\n', &more, &line))
-			read_line(d, line);
-		d->degraded_run = a->result->limits_degraded;
-		if (a->result->status != SUP_EXITED)
-			err_set(&d->err, ERR_UNAVAILABLE, "the probes ended with %s",
-				sup_status_name(a->result->status));
-	}
+	probes_read(a, &d->probes);
+	d->err = d->probes.err;
+	d->degraded_run = !a->err && a->result->limits_degraded;
 	loop_stop(&d->loop);
 }
 
@@ -125,15 +88,6 @@ static void on_lost(void *arg)
 	loop_stop(&d->loop);
 }
 
-static unsigned count_open(const struct doctor *d)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
-		n += !d->held[i];
-	return n;
-}
-
 static void list_runtimes(const struct sup_info *info, struct buf *b)
 {
 	for (unsigned i = 0; i < pol_runtimes_count; i++)
@@ -144,7 +98,7 @@ static void list_runtimes(const struct sup_info *info, struct buf *b)
 static void write_person(const struct doctor *d, const struct sup_info *info,
 			 struct buf *b)
 {
-	const unsigned open = count_open(d);
+	const unsigned open = probes_open(&d->probes);
 
 	if (info) {
 		buf_fmt(b, "host\n  %-18s%s (%s)\n  %-18s%s\n  %-18s%s\n  %-18s%s\n",
@@ -158,16 +112,17 @@ static void write_person(const struct doctor *d, const struct sup_info *info,
 	}
 	if (d->finished && !d->err.code) {
 		buf_fmt(b, "escapes tried from inside\n");
-		for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
-			buf_fmt(b, "  %-18s%-6s%s\n", expected[i],
-				d->held[i] ? "held" : "OPEN", d->detail[i]);
+		for (unsigned i = 0; i < probe_count; i++)
+			buf_fmt(b, "  %-18s%-6s%s\n", probe_names[i],
+				d->probes.held[i] ? "held" : "OPEN",
+				d->probes.detail[i]);
 	}
 	if (d->err.code)
 		buf_fmt(b, "\nNO SANDBOX: %s\n", d->err.cause);
 	else if (open)
 		buf_fmt(b, "\n%u OPEN: do not run untrusted code on this host\n", open);
 	else
-		buf_fmt(b, "\nall %zu held%s\n", ARRAY_LEN(expected),
+		buf_fmt(b, "\nall %u held%s\n", probe_count,
 			info && info->degraded[0] ? "; degraded:" : "");
 	if (info && info->degraded[0])
 		buf_fmt(b, "  %s\n", info->degraded);
@@ -202,8 +157,9 @@ static void write_json(const struct doctor *d, const struct sup_info *info,
 	}
 	jw_key(&w, "probes");
 	jw_obj(&w);
-	for (unsigned i = 0; i < ARRAY_LEN(expected); i++)
-		jw_kstr(&w, expected[i], d->held[i] ? SV("held") : SV("open"));
+	for (unsigned i = 0; i < probe_count; i++)
+		jw_kstr(&w, probe_names[i],
+			d->probes.held[i] ? SV("held") : SV("open"));
 	jw_obj_end(&w);
 	jw_key(&w, "fixes");
 	jw_arr(&w);
@@ -227,7 +183,7 @@ static int report(const struct doctor *d)
 		write_person(d, info, &b);
 	if (fd_write_all(d->out, b.p, b.n))
 		return 1;
-	if (d->err.code || !d->finished || count_open(d))
+	if (d->err.code || !d->finished || probes_open(&d->probes))
 		return 1;
 	return info && info->degraded[0] ? 3 : 0;
 }

@@ -159,7 +159,26 @@ static void json_runtime(struct jw *w, const struct runtime_view *v)
 	jw_obj_end(w);
 }
 
-static void json_isolation(struct jw *w, const struct sup_info *info)
+/* What could be proven, and only that: without an answer from the probes nothing is. */
+static void json_escapes(struct jw *w, const struct probes *p)
+{
+	jw_kbool(w, "proven", p->known && !probes_open(p));
+	jw_key(w, "escapes");
+	jw_obj(w);
+	jw_kint(w, "tried", p->known ? probe_count : 0);
+	jw_key(w, "open");
+	jw_arr(w);
+	for (unsigned i = 0; p->known && i < probe_count; i++)
+		if (!p->held[i])
+			jw_str(w, sv_of(probe_names[i]));
+	jw_arr_end(w);
+	if (!p->known)
+		jw_kstr(w, "problem", sv_of(p->err.cause));
+	jw_obj_end(w);
+}
+
+static void json_isolation(struct jw *w, const struct sup_info *info,
+			   const struct probes *probes)
 {
 	struct sv rest = sv_of(info->degraded), part;
 
@@ -169,6 +188,7 @@ static void json_isolation(struct jw *w, const struct sup_info *info)
 	jw_kint(w, "landlock_abi", info->landlock_abi);
 	jw_kstr(w, "bwrap_version", sv_of(info->bwrap_version));
 	jw_kbool(w, "separate_uid", info->root);
+	json_escapes(w, probes);
 	jw_key(w, "degraded");
 	jw_arr(w);
 	while (next_degraded(&rest, &part))
@@ -178,7 +198,8 @@ static void json_isolation(struct jw *w, const struct sup_info *info)
 }
 
 static void render_json(const struct sup_info *info,
-			const struct info_version *versions, struct buf *b)
+			const struct info_version *versions,
+			const struct probes *probes, struct buf *b)
 {
 	struct limit_row rows[16];
 	size_t n = list_limits(info, rows);
@@ -206,7 +227,7 @@ static void render_json(const struct sup_info *info,
 	jw_obj_end(&w);
 	jw_kstr(&w, "network", SV("denied"));
 	jw_kstr(&w, "persistence", SV("none"));
-	json_isolation(&w, info);
+	json_isolation(&w, info, probes);
 	jw_obj_end(&w);
 }
 
@@ -227,8 +248,18 @@ static void text_runtime(struct buf *b, const struct runtime_view *v)
 	buf_byte(b, '\n');
 }
 
+static void text_escapes(const struct probes *p, struct buf *b)
+{
+	if (!p->known)
+		buf_fmt(b, "escapes: not tried: %s\n", p->err.cause);
+	else
+		buf_fmt(b, "escapes: %u tried from inside, %u open\n", probe_count,
+			probes_open(p));
+}
+
 static void render_text(const struct sup_info *info,
-			const struct info_version *versions, struct buf *b)
+			const struct info_version *versions,
+			const struct probes *probes, struct buf *b)
 {
 	struct limit_row rows[16];
 	size_t n = list_limits(info, rows);
@@ -250,6 +281,7 @@ static void render_text(const struct sup_info *info,
 		info->cgroup, info->landlock_abi, info->bwrap_version,
 		info->root ? "a host user for each sandbox"
 			   : "all sandboxes under the server's own user");
+	text_escapes(probes, b);
 	if (!info->degraded[0])
 		buf_str(b, "degraded: nothing\n");
 	while (next_degraded(&rest, &part))
@@ -257,10 +289,11 @@ static void render_text(const struct sup_info *info,
 }
 
 int info_render(const struct sup_info *info, const struct info_version *versions,
-		struct buf *json, struct buf *text, struct err *e)
+		const struct probes *probes, struct buf *json, struct buf *text,
+		struct err *e)
 {
-	render_json(info, versions, json);
-	render_text(info, versions, text);
+	render_json(info, versions, probes, json);
+	render_text(info, versions, probes, text);
 	return json->failed || text->failed
 		       ? err_set(e, ERR_LIMIT,
 				 "no memory for what sandbox_info has to say")

@@ -59,7 +59,8 @@ struct info_version {
 void info_version_of(const struct sup_answer *a, struct info_version *ret);
 /* versions: one per runtime, in the order of pol_runtimes. */
 int info_render(const struct sup_info *info, const struct info_version *versions,
-		struct buf *json, struct buf *text, struct err *e);
+		const struct probes *probes, struct buf *json, struct buf *text,
+		struct err *e);
 
 int run_code_start(struct tool_call *call, struct err *e);
 int run_command_start(struct tool_call *call, struct err *e);

@@ -1,7 +1,7 @@
 /* sandbox_info.c: the tool sandbox_info: what is really here.
  *
  * Theory of operation. A version is what the runtime prints in the sandbox, so the first call runs
- * each installed runtime once, all at the same time. Calls that come meanwhile wait for the same
+ * each installed runtime once and the doctor's probes, all at the same time. Calls that come meanwhile wait for the same
  * answers. What is known is kept for the process' life; what is not is asked again by the next
  * round. Before the keeper has said what it found, every runtime is asked: its refusals say as
  * much, and by the last answer its report is there. */
@@ -21,6 +21,8 @@ static struct info_round {
 	struct info_version versions[POL_MAX_RUNTIMES];
 	struct sup_run
 		*runs[POL_MAX_RUNTIMES]; /* the client's, NULL when not running */
+	struct probes probes;
+	struct sup_run *probe_run; /* the client's, NULL when not running */
 	unsigned pending;
 	bool starting; /* do not end the round while it is being started */
 	struct waiter *waiters; /* owned */
@@ -46,7 +48,7 @@ static int render(const struct tool_call *call, struct buf *json, struct buf *te
 
 	if (!info)
 		return err_set(e, ERR_BUSY, "the server has not finished starting");
-	return info_render(info, round_now.versions, json, text, e);
+	return info_render(info, round_now.versions, &round_now.probes, json, text, e);
 }
 
 static void end_round(void)
@@ -105,6 +107,35 @@ static void ask_version(const struct tool_env *env, unsigned i)
 		info_version_of(&(struct sup_answer){.err = &e}, v);
 }
 
+static void on_probes_done(void *arg, const struct sup_answer *a)
+{
+	struct probes *p = arg;
+
+	probes_read(a, p);
+	round_now.probe_run = NULL;
+	must(round_now.pending > 0);
+	round_now.pending--;
+	end_round();
+}
+
+static void ask_probes(const struct tool_env *env)
+{
+	struct sup_run_opts o = {
+		.tool = POL_PROBE,
+		.credential = env->credential,
+		.code_fd = -1,
+		.input_fd = -1,
+		.stdin_fd = -1,
+		.on_done = on_probes_done,
+		.arg = &round_now.probes,
+	};
+
+	round_now.probes = (struct probes){.known = false};
+	round_now.probe_run = sup_client_run(env->client, &o, &round_now.probes.err);
+	if (round_now.probe_run)
+		round_now.pending++;
+}
+
 int sandbox_info_start(struct tool_call *call, struct err *e)
 {
 	const struct sup_info *info = sup_client_info(call->env.client);
@@ -120,6 +151,8 @@ int sandbox_info_start(struct tool_call *call, struct err *e)
 	for (unsigned i = 0; first && i < pol_runtimes_count; i++)
 		if (!round_now.versions[i].known && (!info || info->host.path[i][0]))
 			ask_version(&call->env, i);
+	if (first && !round_now.probes.known)
+		ask_probes(&call->env);
 	round_now.starting = false;
 	end_round();
 	return 0;
@@ -135,6 +168,8 @@ void sandbox_info_cancel(struct tool_call *call)
 	for (w = round_now.waiters; w; w = w->next)
 		if (!w->cancelled)
 			return;
+	if (round_now.probe_run)
+		sup_client_cancel(round_now.probe_run);
 	for (unsigned i = 0; i < pol_runtimes_count; i++)
 		if (round_now.runs[i])
 			sup_client_cancel(round_now.runs[i]);

@@ -54,6 +54,24 @@ extern const struct tool tools[];
 extern const size_t tools_count;
 const struct tool *tool_find(struct sv name);	/* NULL when there is none */
 
+/* --- what the doctor and sandbox_info can prove ------------------------------------------------ */
+
+/* The escapes a POL_PROBE run tries from where a program would run (sandbox/guest/probe.c). */
+extern const char *const probe_names[];
+extern const unsigned probe_count;
+#define PROBES_MAX 32
+
+struct sup_answer;
+struct probes {
+	bool known;		/* the run ended in order; else err says why not */
+	struct err err;
+	bool held[PROBES_MAX];	/* in the order of probe_names; one that said nothing has not held */
+	char detail[PROBES_MAX][80]; /* printable */
+};
+/* Reads what the run printed: untrusted text, lines of `name held|open detail`. */
+void probes_read(const struct sup_answer *a, struct probes *ret);
+unsigned probes_open(const struct probes *p);	/* how many did not hold */
+
 /* For tools: ends a call. */
 void tool_call_result(struct tool_call *call, struct sv structured_json, struct sv text);
 void tool_call_error(struct tool_call *call, const struct err *e);

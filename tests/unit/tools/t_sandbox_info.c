@@ -16,6 +16,22 @@ struct asked_runs {
 	unsigned n;
 };
 
+/* All probes hold but one. */
+static void answer_probes(struct keeper *k, uint64_t id)
+{
+	AUTO_BUF b = {0};
+
+	buf_init(&b, 4096);
+	for (unsigned i = 0; i < probe_count; i++)
+		buf_fmt(&b, "%s %s detail\n", probe_names[i],
+			strcmp(probe_names[i], "ptrace") ? "held" : "open");
+	keeper_accept(k, id, buf_cstr(&b), "", NULL);
+	keeper_end(k, id, SUP_EXITED, 0);
+	keeper_turn(k);
+}
+
+static unsigned probe_runs;
+
 static void take_runs(struct keeper *k, struct asked_runs *r)
 {
 	struct ipc_msg m;
@@ -23,6 +39,11 @@ static void take_runs(struct keeper *k, struct asked_runs *r)
 
 	r->n = 0;
 	while (r->n < MAX_RUNS && keeper_next_run(k, &m, &w)) {
+		if (w.tool == POL_PROBE) {
+			probe_runs++;
+			answer_probes(k, m.id);
+			continue;
+		}
 		must(w.tool == POL_RUNTIME_VERSION && w.code_fd < 0 && w.input_fd < 0 &&
 		     w.stdin_fd < 0);
 		must(!sv_copy(w.language, r->language[r->n], 16));
@@ -50,6 +71,15 @@ static const struct cJSON *runtime_named(const struct called *c, const char *nam
 static bool says(const struct cJSON *obj, const char *key, const char *part)
 {
 	return js_is_str(js_get(obj, key)) && strstr(js_str(js_get(obj, key)).p, part);
+}
+
+static bool says_open(const struct called *c, const char *name)
+{
+	const struct cJSON *i = js_get(c->structured, "isolation");
+	const struct cJSON *open = js_get(js_get(i, "escapes"), "open");
+
+	return !js_is_true(js_get(i, "proven")) && js_first(open) &&
+	       sv_eq(js_str(js_first(open)), sv_of(name));
 }
 
 static bool schema_holds(const struct called *c)
@@ -87,6 +117,8 @@ static void test_before_hello(struct keeper *k)
 	keeper_turn(k);
 	ok(c.ended == 1 && !c.failed && schema_holds(&c),
 	   "and it is answered all the same");
+	ok(probe_runs == 1 && says_open(&c, "ptrace"),
+	   "an escape that succeeded is named, and nothing is proven");
 	ok(says(runtime_named(&c, "python"), "problem", "no room") &&
 		   js_is_true(js_get(runtime_named(&c, "python"), "available")),
 	   "a runtime that could not be asked is installed, of unknown version, and says why");
