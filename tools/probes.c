@@ -4,15 +4,13 @@
 #include "sandbox/supervise/supervise.h"
 #include "tools/tools.h"
 
-/* clang-format off: words */
+/* clang-format off */
 const char *const probe_names[] = {
-	"capabilities", "inherited_fds",  "write_root",
-	"write_usr",	"read_shadow",	  "host_homes",
-	"sys_tree",	"core_pattern",	  "init_memory",
-	"init_kill",	"user_namespace", "mount",
-	"ptrace",	"io_uring",	  "bpf",
-	"keyring",	"packet_socket",  "netlink_socket",
-	"vsock_socket", "udp_socket",	  "network_device",
+	"capabilities", "inherited_fds", "write_root", "write_usr", "read_shadow",
+	"host_homes", "sys_tree", "core_pattern", "init_memory", "init_kill",
+	"user_namespace", "mount", "ptrace", "io_uring", "bpf", "keyring",
+	"packet_socket", "netlink_socket", "vsock_socket", "udp_socket",
+	"network_device",
 };
 /* clang-format on */
 const unsigned probe_count = ARRAY_LEN(probe_names);

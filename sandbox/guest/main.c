@@ -99,6 +99,13 @@ static int start_program(const struct guest_run *r, const struct room *room,
 	k = pid > 0 ? read(failed[0], f, sizeof(*f)) : (ssize_t)sizeof(*f);
 	fd_close(&failed[0]);
 	*ret_pid = (pid_t)pid;
+	if (k && pid > 0) {
+		/* it must be reaped here: the room's init cannot end before it is */
+		kill((pid_t)pid, SIGKILL);
+		while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		fd_close(ret_pidfd);
+	}
 	return k == 0 ? 0 : -1;
 }
 

@@ -34,14 +34,15 @@ static int mount_tmpfs(const char *at, uint64_t bytes, const char *mode)
 static int mask_proc(void)
 {
 	static const char *const files[] = {
-		"/proc/cmdline",     "/proc/config.gz",	    "/proc/crypto",
-		"/proc/diskstats",   "/proc/interrupts",    "/proc/iomem",
-		"/proc/ioports",     "/proc/kallsyms",	    "/proc/kcore",
-		"/proc/key-users",   "/proc/keys",	    "/proc/kmsg",
-		"/proc/modules",     "/proc/mtrr",	    "/proc/pagetypeinfo",
-		"/proc/partitions",  "/proc/sched_debug",   "/proc/slabinfo",
-		"/proc/softirqs",    "/proc/sysrq-trigger", "/proc/timer_list",
-		"/proc/vmallocinfo",
+		"/proc/buddyinfo",   "/proc/cmdline",	    "/proc/config.gz",
+		"/proc/consoles",    "/proc/crypto",	    "/proc/diskstats",
+		"/proc/interrupts",  "/proc/iomem",	    "/proc/ioports",
+		"/proc/kallsyms",    "/proc/kcore",	    "/proc/key-users",
+		"/proc/keys",	     "/proc/kmsg",	    "/proc/modules",
+		"/proc/mtrr",	     "/proc/pagetypeinfo",  "/proc/partitions",
+		"/proc/sched_debug", "/proc/slabinfo",	    "/proc/softirqs",
+		"/proc/swaps",	     "/proc/sysrq-trigger", "/proc/timer_list",
+		"/proc/vmallocinfo", "/proc/zoneinfo",
 	};
 	static const char *const dirs[] = {
 		"/proc/acpi", "/proc/bus",	    "/proc/driver", "/proc/fs",

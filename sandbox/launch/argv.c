@@ -11,76 +11,32 @@
 const char *const host_etc_paths[HOST_ETC_FILES] = {"/etc/passwd", "/etc/group",
 						    "/etc/hosts", "/etc/nsswitch.conf"};
 
-/* clang-format off: an option and its values on one line */
+/* an option and its values on one line */
+/* clang-format off */
 static const char *const namespaces[] = {
-	"bwrap",
-	"--unshare-user",
-	"--unshare-pid",
-	"--unshare-net",
-	"--unshare-ipc",
-	"--unshare-uts",
-	"--unshare-cgroup",
-	"--disable-userns",
-	"--as-pid-1",
-	"--die-with-parent",
-	"--new-session",
-	"--clearenv",
-	"--hostname",
-	"sandbox",
-	"--uid",
-	"1000",
-	"--gid",
-	"1000",
+	"bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+	"--unshare-uts", "--unshare-cgroup", "--disable-userns", "--as-pid-1",
+	"--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox",
+	"--uid", "1000", "--gid", "1000",
 	/* the guest's, in its own user namespace only: make rooms, enter them, give all up */
-	"--cap-drop",
-	"ALL",
-	"--cap-add",
-	"CAP_SYS_ADMIN",
-	"--cap-add",
-	"CAP_NET_ADMIN",
-	"--cap-add",
-	"CAP_SETPCAP",
-	"--cap-add",
-	"CAP_SYS_CHROOT",
-	"--cap-add",
-	"CAP_SYS_PTRACE",
-	"--cap-add",
-	"CAP_KILL",
+	"--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_NET_ADMIN",
+	"--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_CHROOT", "--cap-add", "CAP_SYS_PTRACE",
+	"--cap-add", "CAP_KILL",
 };
 
 static const char *const tree[] = {
-	"--ro-bind",
-	"/usr",
-	"/usr",
-	"--ro-bind-try",
-	"/etc/alternatives",
-	"/etc/alternatives",
-	"--ro-bind-try",
-	"/etc/ld.so.cache",
-	"/etc/ld.so.cache",
-	"--symlink",
-	"../usr/lib/os-release",
-	"/etc/os-release",
-	"--symlink",
-	"/proc/self/mounts",
-	"/etc/mtab",
-	"--proc",
-	"/proc",
-	"--dev",
-	"/dev",
-	"--dir",
-	"/workspace",
-	"--dir",
-	"/tmp",
-	"--dir",
-	"/run/empty",
-	"--dir",
-	"/var/tmp",
+	"--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives",
+	"--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache",
+	"--symlink", "../usr/lib/os-release", "/etc/os-release",
+	"--symlink", "/proc/self/mounts", "/etc/mtab",
+	"--proc", "/proc", "--dev", "/dev",
+	"--dir", "/workspace", "--dir", "/tmp", "--dir", "/run/empty", "--dir", "/var/tmp",
 };
 
 static const char *const last[] = {
 	"--remount-ro", "/dev", "--remount-ro", "/", "--", "/proc/self/fd/4",
 };
+_Static_assert(GUEST_SELF_FD == 4, "the last argument names the guest's descriptor");
 /* clang-format on */
 _Static_assert(GUEST_SELF_FD == 4, "the last argument names the guest's descriptor");
 

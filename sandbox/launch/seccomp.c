@@ -22,297 +22,83 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* clang-format off: words, grouped */
+/* words, grouped */
+/* clang-format off */
 static const char *const allowed[] = {
 	/* files */
-	"access",
-	"chdir",
-	"chmod",
-	"close",
-	"close_range",
-	"copy_file_range",
-	"creat",
-	"dup",
-	"dup2",
-	"dup3",
-	"faccessat",
-	"faccessat2",
-	"fadvise64",
-	"fallocate",
-	"fchdir",
-	"fchmod",
-	"fchmodat",
-	"fchmodat2",
-	"fcntl",
-	"fdatasync",
-	"fgetxattr",
-	"flistxattr",
-	"flock",
-	"fremovexattr",
-	"fsetxattr",
-	"fstat",
-	"fstatfs",
-	"fsync",
-	"ftruncate",
-	"futimesat",
-	"getcwd",
-	"getdents",
-	"getdents64",
-	"getxattr",
-	"getxattrat",
-	"inotify_add_watch",
-	"inotify_init",
-	"inotify_init1",
-	"inotify_rm_watch",
-	"lgetxattr",
-	"link",
-	"linkat",
-	"listxattr",
-	"listxattrat",
-	"llistxattr",
-	"lremovexattr",
-	"lseek",
-	"lsetxattr",
-	"lstat",
-	"mkdir",
-	"mkdirat",
-	"newfstatat",
-	"open",
-	"openat",
-	"openat2",
-	"pread64",
-	"preadv",
-	"preadv2",
-	"pwrite64",
-	"pwritev",
-	"pwritev2",
-	"read",
-	"readahead",
-	"readlink",
-	"readlinkat",
-	"readv",
-	"removexattr",
-	"removexattrat",
-	"rename",
-	"renameat",
-	"renameat2",
-	"rmdir",
-	"sendfile",
-	"setxattr",
-	"setxattrat",
-	"stat",
-	"statfs",
-	"statx",
-	"symlink",
-	"symlinkat",
-	"sync_file_range",
-	"truncate",
-	"umask",
-	"unlink",
-	"unlinkat",
-	"utime",
-	"utimensat",
-	"utimes",
-	"write",
-	"writev",
-	"cachestat",
+	"access", "chdir", "chmod", "close", "close_range", "copy_file_range", "creat", "dup",
+	"dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod",
+	"fchmodat", "fchmodat2", "fcntl", "fdatasync", "fgetxattr", "flistxattr", "flock",
+	"fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat",
+	"getcwd", "getdents", "getdents64", "getxattr", "getxattrat", "inotify_add_watch",
+	"inotify_init", "inotify_init1", "inotify_rm_watch", "lgetxattr", "link", "linkat",
+	"listxattr", "listxattrat", "llistxattr", "lremovexattr", "lseek", "lsetxattr", "lstat",
+	"mkdir", "mkdirat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
+	"preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
+	"readlinkat", "readv", "removexattr", "removexattrat", "rename", "renameat",
+	"renameat2", "rmdir", "sendfile", "setxattr", "setxattrat", "stat", "statfs", "statx",
+	"symlink", "symlinkat", "sync_file_range", "truncate", "umask", "unlink", "unlinkat",
+	"utime", "utimensat", "utimes", "write", "writev", "cachestat",
 	/* memory */
-	"brk",
-	"madvise",
-	"membarrier",
-	"memfd_create",
-	"mincore",
-	"mmap",
-	"mprotect",
-	"mremap",
-	"mseal",
-	"msync",
-	"munlock",
-	"munlockall",
-	"munmap",
-	"pkey_alloc",
-	"pkey_free",
+	"brk", "madvise", "membarrier", "memfd_create", "mincore", "mmap", "mprotect", "mremap",
+	"mseal", "msync", "munlock", "munlockall", "munmap", "pkey_alloc", "pkey_free",
 	"pkey_mprotect",
 	/* processes, threads, signals */
-	"alarm",
-	"capget",
-	"execve",
-	"execveat",
-	"exit",
-	"exit_group",
-	"fork",
-	"futex",
-	"futex_requeue",
-	"futex_wait",
-	"futex_waitv",
-	"futex_wake",
-	"get_robust_list",
-	"get_thread_area",
-	"getegid",
-	"geteuid",
-	"getgid",
-	"getgroups",
-	"getitimer",
-	"getpgid",
-	"getpgrp",
-	"getpid",
-	"getppid",
-	"getpriority",
-	"getresgid",
-	"getresuid",
-	"getrlimit",
-	"getrusage",
-	"getsid",
-	"gettid",
-	"getuid",
-	"ioprio_get",
-	"kill",
-	"pause",
-	"pidfd_open",
-	"pidfd_send_signal",
-	"prlimit64",
-	"restart_syscall",
-	"rseq",
-	"rt_sigaction",
-	"rt_sigpending",
-	"rt_sigprocmask",
-	"rt_sigqueueinfo",
-	"rt_sigreturn",
-	"rt_sigsuspend",
-	"rt_sigtimedwait",
-	"rt_tgsigqueueinfo",
-	"sched_get_priority_max",
-	"sched_get_priority_min",
-	"sched_getaffinity",
-	"sched_getattr",
-	"sched_getparam",
-	"sched_getscheduler",
-	"sched_rr_get_interval",
-	"sched_setaffinity",
-	"sched_yield",
-	"set_robust_list",
-	"set_thread_area",
-	"set_tid_address",
-	"setgid",
-	"setitimer",
-	"setpgid",
-	"setpriority",
-	"setregid",
-	"setresgid",
-	"setresuid",
-	"setreuid",
-	"setrlimit",
-	"setsid",
-	"setuid",
-	"sigaltstack",
-	"tgkill",
-	"tkill",
-	"vfork",
-	"wait4",
-	"waitid",
-	"arch_prctl",
+	"alarm", "capget", "execve", "execveat", "exit", "exit_group", "fork", "futex",
+	"futex_requeue", "futex_wait", "futex_waitv", "futex_wake", "get_robust_list",
+	"get_thread_area", "getegid", "geteuid", "getgid", "getgroups", "getitimer", "getpgid",
+	"getpgrp", "getpid", "getppid", "getpriority", "getresgid", "getresuid", "getrlimit",
+	"getrusage", "getsid", "gettid", "getuid", "ioprio_get", "kill", "pause", "pidfd_open",
+	"pidfd_send_signal", "prlimit64", "restart_syscall", "rseq", "rt_sigaction",
+	"rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend",
+	"rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
+	"sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
+	"sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_yield",
+	"set_robust_list", "set_thread_area", "set_tid_address", "setgid", "setitimer",
+	"setpgid", "setpriority", "setregid", "setresgid", "setresuid", "setreuid",
+	"setrlimit", "setsid", "setuid", "sigaltstack", "tgkill", "tkill", "vfork", "wait4",
+	"waitid", "arch_prctl",
 	/* it may only tighten what it has */
-	"landlock_add_rule",
-	"landlock_create_ruleset",
-	"landlock_restrict_self",
+	"landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",
 	/* time */
-	"clock_getres",
-	"clock_gettime",
-	"clock_nanosleep",
-	"gettimeofday",
-	"nanosleep",
-	"time",
-	"timer_create",
-	"timer_delete",
-	"timer_getoverrun",
-	"timer_gettime",
-	"timer_settime",
-	"timerfd_create",
-	"timerfd_gettime",
-	"timerfd_settime",
-	"times",
+	"clock_getres", "clock_gettime", "clock_nanosleep", "gettimeofday", "nanosleep", "time",
+	"timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime",
+	"timerfd_create", "timerfd_gettime", "timerfd_settime", "times",
 	/* waiting and pipes */
-	"epoll_create",
-	"epoll_create1",
-	"epoll_ctl",
-	"epoll_pwait",
-	"epoll_pwait2",
-	"epoll_wait",
-	"eventfd",
-	"eventfd2",
-	"pipe",
-	"pipe2",
-	"poll",
-	"ppoll",
-	"pselect6",
-	"select",
-	"signalfd",
-	"signalfd4",
-	/* sockets: which families is decided below */
-	"accept",
-	"accept4",
-	"bind",
-	"connect",
-	"getpeername",
-	"getsockname",
-	"getsockopt",
-	"listen",
-	"recvfrom",
-	"recvmmsg",
-	"recvmsg",
-	"sendmmsg",
-	"sendmsg",
-	"sendto",
-	"setsockopt",
-	"shutdown",
+	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2",
+	"epoll_wait", "eventfd", "eventfd2", "pipe", "pipe2", "poll", "ppoll", "pselect6",
+	"select", "signalfd", "signalfd4",
+	/* sockets: which families, and sending, is decided below */
+	"accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt",
+	"listen", "recvfrom", "recvmmsg", "recvmsg", "setsockopt", "shutdown",
 	/* the machine, as far as it shows */
-	"getcpu",
-	"getrandom",
-	"sysinfo",
-	"uname",
+	"getcpu", "getrandom", "sysinfo", "uname",
 };
 
 /* Answered as by a kernel that does not have them. */
 static const char *const absent[] = {
-	"clone3",    "io_uring_setup", "io_uring_enter", "io_uring_register",
-	"open_tree", "move_mount",     "fsopen",	 "fsconfig",
-	"fsmount",   "fspick",	       "mount_setattr",	 "open_tree_attr",
-	"listmount", "statmount",
+	"clone3",	"io_uring_setup", "io_uring_enter", "io_uring_register", "open_tree",
+	"move_mount",	"fsopen",	  "fsconfig",	    "fsmount",		 "fspick",
+	"mount_setattr", "open_tree_attr", "listmount",	    "statmount",
 };
 
 static const unsigned long prctls[] = {
-	PR_SET_PDEATHSIG,
-	PR_GET_PDEATHSIG,
-	PR_GET_DUMPABLE,
-	PR_SET_DUMPABLE,
-	PR_SET_NAME,
-	PR_GET_NAME,
-	PR_SET_TIMERSLACK,
-	PR_GET_TIMERSLACK,
-	PR_SET_NO_NEW_PRIVS,
-	PR_GET_NO_NEW_PRIVS,
-	PR_SET_CHILD_SUBREAPER,
-	PR_GET_CHILD_SUBREAPER,
-	PR_GET_SECCOMP,
-	PR_GET_KEEPCAPS,
-	PR_CAPBSET_READ,
-	PR_GET_THP_DISABLE,
-	PR_SET_THP_DISABLE,
+	PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME,
+	PR_GET_NAME, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_SET_NO_NEW_PRIVS,
+	PR_GET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_GET_SECCOMP,
+	PR_GET_KEEPCAPS, PR_CAPBSET_READ, PR_GET_THP_DISABLE, PR_SET_THP_DISABLE,
 	0x53564d41 /* PR_SET_VMA: names for memory maps */,
 };
 
 /* Terminal queries and settings, FIONREAD, FIONBIO, FIOCLEX and pty handling. Not TIOCSTI (types
  * into the terminal), TIOCLINUX, FICLONE. */
 static const unsigned long ioctls[] = {
-	0x5401 /* TCGETS */,	     0x5402 /* TCSETS */,
-	0x5403 /* TCSETSW */,	     0x5404 /* TCSETSF */,
-	0x540b /* TCFLSH */,	     0x540f /* TIOCGPGRP */,
-	0x5410 /* TIOCSPGRP */,	     0x5413 /* TIOCGWINSZ */,
-	0x5414 /* TIOCSWINSZ */,     0x541b /* FIONREAD */,
-	0x5421 /* FIONBIO */,	     0x5450 /* FIONCLEX */,
-	0x5451 /* FIOCLEX */,	     0x5429 /* TIOCGSID */,
-	0x540e /* TIOCSCTTY */,	     0x80045430 /* TIOCGPTN */,
-	0x40045431 /* TIOCSPTLCK */, 0x5441 /* TIOCGPTPEER */,
+	0x5401 /* TCGETS */,	 0x5402 /* TCSETS */,	  0x5403 /* TCSETSW */,
+	0x5404 /* TCSETSF */,	 0x540b /* TCFLSH */,	  0x540f /* TIOCGPGRP */,
+	0x5410 /* TIOCSPGRP */,	 0x5413 /* TIOCGWINSZ */, 0x5414 /* TIOCSWINSZ */,
+	0x541b /* FIONREAD */,	 0x5421 /* FIONBIO */,	  0x5450 /* FIONCLEX */,
+	0x5451 /* FIOCLEX */,	 0x5429 /* TIOCGSID */,	  0x540e /* TIOCSCTTY */,
+	0x80045430 /* TIOCGPTN */, 0x40045431 /* TIOCSPTLCK */, 0x5441 /* TIOCGPTPEER */,
 };
 /* clang-format on */
 
@@ -320,13 +106,30 @@ static const unsigned long ioctls[] = {
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |    \
 	 CLONE_NEWUTS | CLONE_NEWCGROUP | 0x80 /* CLONE_NEWTIME */)
 
+/* Calls libseccomp 2.5 cannot name; the numbers are the same on every architecture. */
+static int resolve(const char *name)
+{
+	static const struct {
+		const char *name;
+		int nr;
+	} recent[] = {{"mseal", 462},	      {"setxattrat", 463},
+		      {"getxattrat", 464},    {"listxattrat", 465},
+		      {"removexattrat", 466}, {"open_tree_attr", 467}};
+	int nr = seccomp_syscall_resolve_name(name);
+
+	for (size_t i = 0; nr == __NR_SCMP_ERROR && i < ARRAY_LEN(recent); i++)
+		if (!strcmp(name, recent[i].name))
+			nr = recent[i].nr;
+	return nr;
+}
+
 /* Every libseccomp call below returns 0 or a negative errno; the sum stays 0 when all went well. */
 static int allow_names(scmp_filter_ctx x, const char *const *names, size_t n)
 {
 	int bad = 0;
 
 	for (size_t i = 0; i < n && names[i]; i++) {
-		int nr = seccomp_syscall_resolve_name(names[i]);
+		int nr = resolve(names[i]);
 
 		/* a name this libseccomp does not know stays forbidden */
 		if (nr != __NR_SCMP_ERROR)
@@ -335,37 +138,53 @@ static int allow_names(scmp_filter_ctx x, const char *const *names, size_t n)
 	return bad;
 }
 
-static int add_sockets(scmp_filter_ctx x)
+/* TCP only: of a stream socket protocol 262 would be MPTCP, 256 SMC. */
+static int add_inet(scmp_filter_ctx x, unsigned family)
 {
 	const uint32_t no_family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
 	const uint32_t no_protocol = SCMP_ACT_ERRNO(EPROTONOSUPPORT);
+	const struct scmp_arg_cmp here = SCMP_A0(SCMP_CMP_EQ, family);
+	const struct scmp_arg_cmp stream =
+		SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM);
 	int bad = 0;
+
+	for (unsigned proto = 0; proto <= 6; proto++)
+		bad |= seccomp_rule_add(x, proto % 6 ? no_protocol : SCMP_ACT_ALLOW,
+					SCMP_SYS(socket), 3, here, stream,
+					SCMP_A2(SCMP_CMP_EQ, proto));
+	bad |= seccomp_rule_add(x, no_protocol, SCMP_SYS(socket), 3, here, stream,
+				SCMP_A2(SCMP_CMP_GT, 6));
+	for (unsigned type = 0; type < 16; type++)
+		if (type != SOCK_STREAM)
+			bad |= seccomp_rule_add(x, no_family, SCMP_SYS(socket), 2, here,
+						SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, type));
+	return bad;
+}
+
+static int add_sockets(scmp_filter_ctx x)
+{
+	const uint32_t no_family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
+	int bad = add_inet(x, AF_INET) | add_inet(x, AF_INET6);
 
 	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 				SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	for (int i = 0; i < 2; i++) {
-		const unsigned family = i ? AF_INET6 : AF_INET;
-
-		/* TCP only: protocol 262 would be MPTCP, 256 SMC */
-		for (unsigned proto = 0; proto <= 6; proto += 6)
-			bad |= seccomp_rule_add(
-				x, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
-				SCMP_A0(SCMP_CMP_EQ, family),
-				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM),
-				SCMP_A2(SCMP_CMP_EQ, proto));
-		bad |= seccomp_rule_add(x, no_protocol, SCMP_SYS(socket), 3,
-					SCMP_A0(SCMP_CMP_EQ, family),
-					SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM),
-					SCMP_A2(SCMP_CMP_GT, 6));
-	}
 	/* not EPERM: resolvers take EAFNOSUPPORT as "this machine has none" and go on */
 	bad |= seccomp_rule_add(x, no_family, SCMP_SYS(socket), 1,
 				SCMP_A0(SCMP_CMP_GT, AF_INET6));
+	bad |= seccomp_rule_add(x, no_family, SCMP_SYS(socket), 1,
+				SCMP_A0(SCMP_CMP_EQ, 0));
 	for (unsigned family = AF_INET + 1; family < AF_INET6; family++)
 		bad |= seccomp_rule_add(x, no_family, SCMP_SYS(socket), 1,
 					SCMP_A0(SCMP_CMP_EQ, family));
+	/* no out-of-band data: of no use here, and where AF_UNIX's bugs were (CVE-2025-38236) */
+	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1,
+				SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_OOB, 0));
+	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1,
+				SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_OOB, 0));
+	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(sendmmsg), 1,
+				SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_OOB, 0));
 	return bad;
 }
 
@@ -388,7 +207,7 @@ static int add_arguments(scmp_filter_ctx x)
 	bad |= seccomp_rule_add(x, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
 				SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, 0xffffffff));
 	for (unsigned i = 0; i < ARRAY_LEN(absent); i++) {
-		int nr = seccomp_syscall_resolve_name(absent[i]);
+		int nr = resolve(absent[i]);
 
 		if (nr >= 0)
 			bad |= seccomp_rule_add(x, SCMP_ACT_ERRNO(ENOSYS), nr, 0);

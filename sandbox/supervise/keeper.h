@@ -51,6 +51,7 @@ struct run {
 	int workspace_fd, program_pidfd; /* owned; from the guest */
 	struct loop_io ctl_io, child_io, oom_io;
 	struct loop_timer timer;	/* deadline, then the kill ladder */
+	bool oom_seen;			/* the cgroup said so, whatever its counter shows */
 	bool child_ended;		/* bwrap has: what is left is polled for */
 	uint64_t launched_us, started_us, ended_us;
 	struct verdict_evidence evidence;

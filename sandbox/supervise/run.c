@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -144,6 +145,8 @@ static int open_pipes(struct run *r, struct launch_io *io, struct err *e)
 
 	io->out_fd = out[1];
 	io->err_fd = errs[1];
+	/* as root a sandbox has another uid: without this, /dev/stdout could not be opened */
+	bad = bad || fchmod(out[1], 0622) || fchmod(errs[1], 0622);
 	if (!bad) {
 		ipc_start(&m, SUP_ACCEPTED, r->id);
 		ipc_put_sv(&m, sv_of(r->run_id));
@@ -312,7 +315,7 @@ static void gather(struct run *r)
 	ask_kernel(r);
 
 	launch_cgroup_usage(&r->sandbox.cgroup, &use);
-	r->evidence.oom_kills = use.oom_kills;
+	r->evidence.oom_kills = use.oom_kills || !r->oom_seen ? use.oom_kills : 1;
 	r->evidence.pids_denied = use.pids_denied;
 	r->evidence.disk_full = disk_is_full(r);
 	r->result.limits_degraded = use.limits_gone;
@@ -558,6 +561,9 @@ static void on_oom_ready(struct loop_io *io, uint32_t events)
 	struct run *r = io->arg;
 
 	(void)events;
+	/* v1 tells before the kernel kills, and the keeper's own kill may come first: then its counter
+	 * stays 0, but this was the cause */
+	r->oom_seen = true;
 	loop_del(&r->k->loop, io);
 	run_event(r, EV_OOM);
 }
