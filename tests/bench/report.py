@@ -84,7 +84,7 @@ def everything(r):
     about = r["about"]
     head = (f"fumehood {about['version']}, {about['as']}; {about['cpus']} cores, Linux "
             f"{about['kernel']}, bubblewrap {about['bwrap']}; load {about['load'][0]} to "
-            f"{about['load'][1]}, {about['busy_percent']} % of rounds began with other work running")
+            f"{about['load'][1]}, {about['busy_percent']} % of rounds began beside other work")
     parts = [head, latency(r["latency"]), rates(r["rates"]), starts(r["start"])]
     if r["memory"]:
         parts.append(memory(r["memory"]))

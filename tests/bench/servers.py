@@ -8,9 +8,8 @@ import subprocess
 import time
 
 import programs
-from spawner import UID, Wrong
+from spawner import PATIENCE, UID, Wrong
 
-PATIENCE = 60.0
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {},
               "clientInfo": {"name": "fumehood-bench", "version": "1.0.0"}}

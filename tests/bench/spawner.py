@@ -7,12 +7,15 @@ is reached by an open descriptor.
 """
 import json
 import os
+import select
 import selectors
+import signal
 import time
 
 import programs
 
 UID = 65534
+PATIENCE = 60.0
 
 
 class Wrong(Exception):
@@ -133,12 +136,16 @@ class Spawner:
     def ask(self, **request):
         self.requests.write(json.dumps(request) + "\n")
         self.requests.flush()
+        if not select.select([self.replies], [], [], PATIENCE)[0]:
+            raise Wrong(f"no end of {request} within {PATIENCE} s")
         reply = json.loads(self.replies.readline() or '{"wrong": "the spawner ended"}')
         if isinstance(reply, dict):
             raise Wrong(reply["wrong"])
         return reply
 
-    def close(self):
+    def discard(self):
+        """What it has started dies with it."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
         self.requests.close()
         self.replies.close()
-        os.waitpid(self.pid, 0)

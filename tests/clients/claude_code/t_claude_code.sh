@@ -1,5 +1,6 @@
 #!/bin/sh
 # Claude Code's own view of its MCP servers; needs no login.
+# shellcheck disable=SC2034 # read by tap.sh
 client=claude_code
 . ../lib/tap.sh
 # The package of the platform holds the binary; the usual one fetches it in an install script.

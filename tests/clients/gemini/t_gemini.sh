@@ -1,5 +1,6 @@
 #!/bin/sh
 # Gemini CLI's own view of its MCP servers; needs no login.
+# shellcheck disable=SC2034 # read by tap.sh
 client=gemini
 . ../lib/tap.sh
 gemini=$PWD/node_modules/.bin/gemini
@@ -8,7 +9,7 @@ gemini=$PWD/node_modules/.bin/gemini
 trust() {
 	mkdir -p "$HOME/.gemini" "$HOME/project"
 	printf '{"%s":"TRUST_FOLDER"}\n' "$HOME/project" >"$HOME/.gemini/trustedFolders.json"
-	cd "$HOME/project"
+	cd "$HOME/project" || exit
 }
 
 listed() {

@@ -1,5 +1,6 @@
 #!/bin/sh
 # The MCP Inspector's command line, in both protocol eras.
+# shellcheck disable=SC2034 # read by tap.sh
 client=inspector
 . ../lib/tap.sh
 here=$PWD

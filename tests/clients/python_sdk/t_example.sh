@@ -1,5 +1,6 @@
 #!/bin/sh
 # examples/agent_python.py as it is.
+# shellcheck disable=SC2034 # read by tap.sh
 client=python_sdk
 . ../lib/tap.sh
 
