@@ -16,7 +16,7 @@ show() {
 	local title=$1 want=$2 file=$3 got
 	shift 3
 	printf "\n$bold%s$plain  (examples/programs/%s)\n" "$title" "$file"
-	"$fumehood" run "$file" "$@" 2>&1 | tail -n 4 | sed 's/^/    /'
+	"$fumehood" run "$@" "$file" 2>&1 | tail -n 4 | sed 's/^/    /'
 	got=${PIPESTATUS[0]}
 	if [ "$got" -eq "$want" ]; then
 		printf '  -> as it should be (exit code %s)\n' "$got"

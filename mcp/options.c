@@ -3,7 +3,9 @@
 
 #include "mcp/jsonrpc/jsonrpc.h"
 #include "sandbox/base/fd.h"
+#include "sandbox/base/json.h"
 #include "sandbox/base/mem.h"
+#include "schemas/schemas.h"
 
 #include <cjson/cJSON.h>
 #include <stddef.h>
@@ -70,8 +72,8 @@ void options_help(void)
 			 table[i].value ? table[i].value : "");
 		printf("  %-20s%-21s%s\n", flag, table[i].env, table[i].help);
 	}
-	printf("\nfirst steps:  fumehood doctor;  echo 'print(6*7)' | fumehood run - --language "
-	       "python\n");
+	printf("\nfirst steps:  fumehood doctor;  echo 'print(6*7)' | fumehood run --language "
+	       "python -\n");
 }
 
 static void set(struct options *o, const struct option_row *row, const char *value)
@@ -140,37 +142,54 @@ static int take_args(struct options *o, int argc, char **argv, struct err *e)
 				       OPTIONS_MAX_ARGS);
 		} else {
 			o->args[o->nargs++] = a;
+			/* what follows FILE is the program's */
+			only_args |= sv_eq(sv_of(o->command), SV("run"));
 		}
 	}
 	return 0;
 }
 
-/* The tree lives as long as the process: the options borrow from it. */
+/* The text of a scalar, for set(); lives as long as the process, as all options do. */
+static const char *text_of(const struct cJSON *v)
+{
+	char number[32];
+	int64_t n;
+
+	if (cJSON_IsBool(v))
+		return cJSON_IsTrue(v) ? "1" : "0";
+	if (js_is_str(v))
+		return js_str(v).p;
+	if (js_int(v, &n))
+		return NULL;
+	snprintf(number, sizeof(number), "%lld", (long long)n);
+	return mem_strdup(number);
+}
+
+/* Checked against schemas/config.json. The tree lives as long as the process: the options borrow
+ * from it. */
 static int take_file(struct options *o, const char *path, struct err *e)
 {
 	AUTO_BUF b = {0};
-	struct cJSON *tree;
+	struct cJSON *tree, *schema = rpc_json_parse(schemas_get("config.json"), e);
+	int bad;
 
 	buf_init(&b, 1 << 20);
-	if (fd_read_file(path, &b, e))
+	if (!schema || fd_read_file(path, &b, e))
 		return -1;
 	tree = rpc_json_parse(buf_view(&b), e);
-	if (!tree || !cJSON_IsObject(tree))
-		return err_set(e, ERR_INVALID, "%s is not a JSON object", path);
-	for (const cJSON *v = tree->child; v; v = v->next) {
-		const struct option_row *row = find(sv_of(v->string));
+	bad = !tree || rpc_schema_check(schema, tree, false, e);
+	cJSON_Delete(schema);
+	if (bad)
+		return err_fix(e, "correct %.200s; `man fumehood` lists its keys",
+			       path);
+	for (const struct cJSON *v = js_first(tree); v; v = js_next(v)) {
+		const struct option_row *row = find(js_name(v));
+		const char *text = text_of(v);
 
-		if (!row)
-			return unknown(sv_of(v->string), e);
-		if (cJSON_IsString(v) || cJSON_IsBool(v))
-			set(o, row,
-			    cJSON_IsString(v) ? v->valuestring
-			    : cJSON_IsTrue(v) ? "1"
-					      : "0");
-		else
-			return err_set(e, ERR_INVALID,
-				       "%s: \"%s\" must be a string or boolean", path,
-				       v->string);
+		if (!row || !text)
+			return err_set(e, ERR_INTERNAL,
+				       "the config schema and the options differ");
+		set(o, row, text);
 	}
 	return 0;
 }
