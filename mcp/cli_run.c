@@ -160,7 +160,13 @@ static void on_ready(void *arg)
 static void on_lost(void *arg)
 {
 	struct once *r = arg;
+	struct err e = {0};
 
+	if (!sup_client_info(r->client)) {
+		err_set(&e, ERR_UNAVAILABLE, "no sandbox could be made");
+		err_fix(&e, "the lines above say why; `fumehood doctor` looks further");
+		tell_error(&e);
+	}
 	loop_stop(&r->loop);
 }
 

@@ -30,6 +30,11 @@ AT_ONCE = (1, 2, 4, 8, 16)
 WEIGHT = {"python": 2}      # times a round
 MAX_RATIO, MAX_ROLE_MIB, MAX_READY_MS = 1.6, 4, 50
 OPTION_NAME = {"python": "bare python3 -c", "javascript": "bare node -e", "bash": "bare bash -c"}
+NOTES = (
+    "p50 p95 p99 by nearest rank; x: ratio of p50s; cpu: ms of CPU a run, all processes",
+    "plain bwrap: every namespace, no capability, /usr read-only, two tmpfs; no seccomp filter, "
+    "no Landlock, no cgroup, no record",
+)
 
 
 class Bench:
@@ -110,7 +115,7 @@ def version_of(bwrap):
     return shown.split()[1] if shown else "?"
 
 
-# --- latency --------------------------------------------------------------------------------------
+# --- latency ------------------------------------------------------------------------------------
 
 def latency_rows(b, languages):
     """[{name, language, kind, run}]; run(nonce) -> milliseconds, or (milliseconds, CPU's)"""
@@ -175,7 +180,7 @@ def finish_row(row, rows):
             "to_bwrap": round(p50[row["kind"]] / p50["bwrap"], 3)}
 
 
-# --- calls per second -------------------------------------------------------------------------------
+# --- calls per second -----------------------------------------------------------------------------
 
 def rate_bwrap(b, n, seconds):
     rate, used = b.spawner.ask(kind="bwrap", language="python", nonce=b.next(), at_once=n,
@@ -223,7 +228,7 @@ def measure_rates(b):
     return [{"name": name, "per_second": found[name]} for name in kinds]
 
 
-# --- start ------------------------------------------------------------------------------------------
+# --- start ----------------------------------------------------------------------------------------
 
 def measure_start(b):
     """From before the fork to the reply to `initialize`, sent at once; and to the first result."""
@@ -243,7 +248,7 @@ def measure_start(b):
     return [{"name": name, **report.summary(ms)} for name, ms in rows.items()]
 
 
-# --- memory -----------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 def sample(named):
     return {name: servers.memory_kib(pid) for name, pid in named.items()}
@@ -289,7 +294,7 @@ def measure_memory(b):
     return {"calls": calls, "idle": idle, "used": used, "run": run}, round(cpu, 3)
 
 
-# --- all together -----------------------------------------------------------------------------------
+# --- all together ---------------------------------------------------------------------------------
 
 def judge(r):
     def p50(rows, **want):
@@ -350,9 +355,7 @@ def measure(b):
         if row["kind"] == "raw" and row["language"] == "python":
             row["cpu_ms"] = cpu
     r["targets"] = judge(r)
-    r["notes"] = ["p50 p95 p99 by nearest rank; x: ratio of p50s; cpu: ms of CPU a run, all processes",
-                  "plain bwrap: every namespace, no capability, /usr read-only, two tmpfs; no seccomp "
-                  "filter, no Landlock, no cgroup, no record", *b.notes]
+    r["notes"] = [*NOTES, *b.notes]
     about.update(load=[f"{load:.1f}", f"{os.getloadavg()[0]:.1f}"], busy_percent=b.busy_percent,
                  seconds=round(time.monotonic() - began))
     return r

@@ -11,8 +11,8 @@ CODE = {
 OPTION = {"python": "-c", "javascript": "-e", "bash": "-c"}
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
 
-# All namespaces, no capability, nothing writable but two small tmpfs. No seccomp filter, no Landlock,
-# no cgroup: what anybody gets from one line of bwrap, and cheaper than what it is compared with.
+# All namespaces, no capability, nothing writable but two small tmpfs. No seccomp filter, no
+# Landlock, no cgroup: one line anybody can type, and cheaper than what it is compared with.
 BWRAP = """--unshare-all --unshare-user --disable-userns --as-pid-1 --die-with-parent --new-session
     --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp --setenv LANG C.UTF-8
     --uid 1000 --gid 1000 --cap-drop ALL --ro-bind /usr /usr --symlink usr/bin /bin

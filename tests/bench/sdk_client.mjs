@@ -1,5 +1,5 @@
-// sdk_client.mjs: the TypeScript SDK's client, told over stdin what to measure: one JSON request a
-// line, one JSON reply a line. Time runs from callTool() to its answer, as a user of the SDK sees it.
+// sdk_client.mjs: the TypeScript SDK's client, told over stdin what to measure: one JSON request
+// a line, one reply a line. Time runs from callTool() to its answer, as a user of the SDK sees it.
 import { createInterface } from "node:readline";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";

@@ -105,7 +105,7 @@ def check(message, ident, nonce):
 
 
 def rate(servers, in_flight, language, first_nonce, seconds):
-    """-> (calls per second, calls): `in_flight` at any time on each server, and those to their end"""
+    """-> (calls per second, calls): `in_flight` at any time on each server, all to their end"""
     chosen, waiting, nonce = selectors.DefaultSelector(), {}, first_nonce
 
     def add(server):
@@ -179,7 +179,7 @@ class Sdk:
             self.process.wait()
 
 
-# --- processes ------------------------------------------------------------------------------------
+# --- processes ----------------------------------------------------------------------------------
 
 def read_proc(pid, name):
     with open(f"/proc/{pid}/{name}") as f:
