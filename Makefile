@@ -216,7 +216,7 @@ help:		## this list
 
 clean:		## all but what deps built
 	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
-		build/doc build/fumehood
+		build/doc build/bench build/escape build/fumehood
 
 .PHONY: all deps deps-dev demo install uninstall check units unit flow escape fault check-clients \
 	check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy headers rooms includes sizes scripts doc \

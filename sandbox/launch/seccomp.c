@@ -264,6 +264,9 @@ int launch_filter_build(const char *const *extra, struct sock_fprog *ret, struct
 	if (!x)
 		return err_set(e, ERR_INTERNAL, "seccomp_init failed");
 	bad |= seccomp_attr_set(x, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	/* a binary tree instead of a chain: no faster a call, but attaching takes 0.1 ms, not 0.3 (the
+	 * kernel tries every number once to fill its cache of what is always allowed) */
+	bad |= seccomp_attr_set(x, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	bad |= allow_names(x, allowed, ARRAY_LEN(allowed));
 	if (extra)
 		bad |= allow_names(x, extra, SIZE_MAX);
