@@ -10,6 +10,7 @@
 #include "sandbox/launch/launch.h"
 #include "sandbox/supervise/supervise.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 struct once {
@@ -20,24 +21,37 @@ struct once {
 	int out;
 	bool plain; /* --json: nothing but the result at the end */
 	bool terminal[3];
+	bool output_lost; /* ours could not be written */
 	int code;
 };
 
-static void write_shown(int fd, struct sv s)
+/* C0 but newline and tab, DEL, and C1 in UTF-8 (U+0080 to U+009F: xterm obeys those too). */
+static size_t control_at(struct sv s)
+{
+	const unsigned char c = (unsigned char)s.p[0];
+
+	if (c == 0xc2 && s.n > 1 && (unsigned char)s.p[1] >= 0x80 &&
+	    (unsigned char)s.p[1] <= 0x9f)
+		return 2;
+	return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
+}
+
+static int write_shown(int fd, struct sv s)
 {
 	AUTO_BUF b = {0};
 
 	buf_init(&b, s.n * 4);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	while (s.n) {
+		size_t k = control_at(s);
 
-		if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
-			buf_byte(&b, s.p[i]);
-		else
-			buf_fmt(&b, "\\x%02x", c);
+		if (!k)
+			buf_byte(&b, s.p[0]);
+		for (size_t i = 0; i < k; i++)
+			buf_fmt(&b, "\\x%02x", (unsigned)(unsigned char)s.p[i]);
+		k += !k;
+		s.p += k, s.n -= k;
 	}
-	if (fd_write_all(fd, b.p, b.n))
-		return;
+	return fd_write_all(fd, b.p, b.n);
 }
 
 static void on_bytes(void *arg, int stream, struct sv bytes)
@@ -45,12 +59,15 @@ static void on_bytes(void *arg, int stream, struct sv bytes)
 	struct once *r = arg;
 	int fd = stream == 1 ? r->out : STDERR_FILENO;
 
-	if (r->plain)
+	if (r->plain || r->output_lost)
 		return;
-	if (r->terminal[stream])
-		write_shown(fd, bytes);
-	else if (fd_write_all(fd, bytes.p, bytes.n))
-		return;
+	if (r->terminal[stream] ? write_shown(fd, bytes)
+				: fd_write_all(fd, bytes.p, bytes.n)) {
+		r->output_lost = true;
+		dprintf(STDERR_FILENO,
+			"fumehood: the program's output cannot be written: %s\n",
+			strerror(errno));
+	}
 }
 
 static void tell_person(const struct once *r, const struct sup_result *s)
@@ -71,12 +88,20 @@ static void put_stream(struct jw *w, const char *key, const struct sup_stream *s
 {
 	AUTO_BUF text = {0};
 
+	AUTO_BUF tail = {0};
+	uint64_t left_out;
+
 	buf_init(&text, 2 * (SUP_HEAD_BYTES + SUP_TAIL_BYTES));
-	sup_stream_text(s, &text, &text);
+	buf_init(&tail, SUP_TAIL_BYTES);
+	left_out = sup_stream_text(s, &text, &tail);
+	if (left_out)
+		buf_fmt(&text, "\n... [%llu bytes omitted] ...\n",
+			(unsigned long long)left_out);
+	buf_sv(&text, buf_view(&tail));
 	jw_kstr(w, key, buf_view(&text));
 }
 
-static void tell_machine(const struct once *r, const struct sup_answer *a)
+static void tell_machine(struct once *r, const struct sup_answer *a)
 {
 	const struct sup_result *s = a->result;
 	AUTO_BUF b = {0};
@@ -94,6 +119,10 @@ static void tell_machine(const struct once *r, const struct sup_answer *a)
 	put_stream(&w, "stderr", a->errs);
 	jw_kint(&w, "stdout_bytes", (int64_t)a->out->total);
 	jw_kint(&w, "stderr_bytes", (int64_t)a->errs->total);
+	jw_kbool(&w, "stdout_truncated",
+		 a->out->total > SUP_HEAD_BYTES + SUP_TAIL_BYTES);
+	jw_kbool(&w, "stderr_truncated",
+		 a->errs->total > SUP_HEAD_BYTES + SUP_TAIL_BYTES);
 	jw_kint(&w, "duration_ms", (int64_t)(s->duration_us / 1000));
 	jw_kint(&w, "cpu_ms", (int64_t)(s->cpu_us / 1000));
 	jw_kint(&w, "peak_memory_bytes", (int64_t)s->peak_memory_bytes);
@@ -101,8 +130,8 @@ static void tell_machine(const struct once *r, const struct sup_answer *a)
 	jw_kstr(&w, "run_id", sv_of(s->run_id));
 	jw_obj_end(&w);
 	buf_byte(&b, '\n');
-	if (fd_write_all(r->out, b.p, b.n))
-		return;
+	if (b.failed || fd_write_all(r->out, b.p, b.n))
+		r->output_lost = true;
 }
 
 static int exit_code(const struct sup_result *s)
@@ -132,6 +161,8 @@ static void on_done(void *arg, const struct sup_answer *a)
 			tell_machine(r, a);
 		else
 			tell_person(r, a->result);
+		if (r->output_lost)
+			r->code = 125;
 	}
 	loop_stop(&r->loop);
 }

@@ -35,6 +35,7 @@ int front_confine(const struct options *o, int *ret_signal_fd, struct err *e)
 {
 	sigset_t set;
 
+	launch_raise_nofile();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

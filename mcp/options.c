@@ -28,7 +28,7 @@ static const struct option_row {
 	{"bwrap", "PATH", "FUMEHOOD_BWRAP", "the bubblewrap to use",
 	 offsetof(struct options, bwrap)},
 	{"uid-base", "N", "FUMEHOOD_UID_BASE",
-	 "as root: first host uid for sandboxes (200000)",
+	 "as root: first host uid for sandboxes (1900000000)",
 	 offsetof(struct options, uid_base)},
 	{"uid-count", "N", "FUMEHOOD_UID_COUNT", "as root: how many of them (256)",
 	 offsetof(struct options, uid_count)},

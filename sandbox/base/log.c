@@ -3,6 +3,7 @@
 
 #include "sandbox/base/mem.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ const char *log_level_name(enum log_level level)
 
 void log_msg(enum log_level level, const char *fmt, ...)
 {
+	struct pollfd out = {STDERR_FILENO, POLLOUT, 0};
 	char line[1024];
 	va_list ap;
 	size_t n;
@@ -60,6 +62,9 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	if (n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
+	/* a reader that stalls loses lines; it must not stall us */
+	if (poll(&out, 1, 0) < 1 || !(out.revents & POLLOUT))
+		return;
 	if (write(STDERR_FILENO, line, n) < 0)
 		return; /* nobody left to tell */
 }

@@ -27,7 +27,7 @@
 
 enum guest_type {
 	GUEST_RUN = 200,
-	GUEST_UP,	/* guest -> keeper: fd = the guest's own pidfd (readable when all is dead) */
+	GUEST_UP,	/* guest -> keeper: it has got as far as its main() */
 	GUEST_STARTED,	/* guest -> keeper: u64 when, CLOCK_MONOTONIC us; fds = program's pidfd, /workspace */
 	GUEST_ENDED,	/* guest -> keeper: u32 wait status as of wait(2), u64 when */
 	GUEST_FAILED,	/* guest -> keeper: cstr stage, u32 errno */

@@ -192,8 +192,13 @@ static void prepare(struct start *s, const struct guest_run *r)
 
 static void set_stdio(const struct guest_run *r)
 {
-	int in = r->stdin_fd >= 0 ? r->stdin_fd
-				  : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char path[40] = "/dev/null";
+	int in;
+
+	/* opened anew: a read offset of its own, at the start, which nobody outside can move */
+	if (r->stdin_fd >= 0)
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", r->stdin_fd);
+	in = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (in < 0 || dup2(in, 0) < 0 || dup2(r->out_fd, 1) < 0 ||
 	    dup2(r->err_fd, 2) < 0)

@@ -13,7 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DEFAULT_UID_BASE 200000
+/* above every range that systemd, adduser or subuid hand out */
+#define DEFAULT_UID_BASE 1900000000u
+#define UID_BLOCKS 64
+#define UID_BLOCK_SIZE (HOST_MAX_UIDS + 8) /* the front's is among the last */
 
 /* The guest's program, embedded by the Makefile. */
 extern const char guest_blob[], guest_blob_end[];
@@ -248,7 +251,7 @@ static uint32_t usable_uid_base(uint32_t want)
 			if (part.n && n < 3 && !sv_to_u64(part, &field[n]))
 				n++;
 		if (n == 3 && want >= field[0] &&
-		    want - field[0] + HOST_MAX_UIDS < field[2])
+		    want - field[0] + UID_BLOCKS * UID_BLOCK_SIZE < field[2])
 			return want;
 	}
 	return 40000;
@@ -259,10 +262,31 @@ uint32_t launch_front_uid(uint32_t uid_base)
 	return usable_uid_base(uid_base ? uid_base : DEFAULT_UID_BASE) + HOST_MAX_UIDS;
 }
 
+/* Servers of one host take different blocks of uids: each holds a lock on its block's byte for as
+ * long as it lives. Without the file (a read-only /run) all take the first, which is said. */
+static uint32_t take_uid_block(struct launch_host *h)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+
+	h->uid_lock = open("/run/fumehood.uids",
+			   O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	for (uint32_t i = 0; h->uid_lock >= 0 && i < UID_BLOCKS; i++) {
+		l.l_start = i;
+		if (!fcntl(h->uid_lock, F_OFD_SETLK, &l))
+			return i;
+	}
+	note(h,
+	     "no block of uids of its own (/run/fumehood.uids): another server's sandboxes may "
+	     "have the same");
+	return 0;
+}
+
 static void find_uids(struct launch_host *h, const struct launch_host_opts *o)
 {
 	h->facts.root = geteuid() == 0;
 	h->uid_base = usable_uid_base(o->uid_base ? o->uid_base : DEFAULT_UID_BASE);
+	if (h->facts.root && !o->uid_base)
+		h->uid_base += take_uid_block(h) * UID_BLOCK_SIZE;
 	h->uid_count = o->uid_count && o->uid_count < HOST_MAX_UIDS ? o->uid_count
 								    : HOST_MAX_UIDS;
 }
@@ -276,7 +300,7 @@ int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
 
 	if (!h)
 		return err_set(e, ERR_LIMIT, "no memory");
-	h->bwrap = h->guest = h->null = -1;
+	h->bwrap = h->guest = h->null = h->uid_lock = -1;
 	memset(h->etc, -1, sizeof(h->etc));
 	memset(h->filters, -1, sizeof(h->filters));
 	find_uids(h, o);
@@ -309,6 +333,7 @@ void launch_host_free(struct launch_host *h)
 	fd_close(&h->bwrap);
 	fd_close(&h->guest);
 	fd_close(&h->null);
+	fd_close(&h->uid_lock);
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fd_close(&h->etc[i]);
 	for (unsigned i = 0; i < ARRAY_LEN(h->filters); i++)

@@ -14,6 +14,7 @@ struct launch_host {
 	int bwrap;			/* open for execveat; owned */
 	int guest;			/* sealed memfd; owned */
 	int null;			/* /dev/null; owned */
+	int uid_lock;			/* on this server's block of uids; owned, -1: none */
 	int etc[HOST_ETC_FILES];	/* sealed memfds; owned */
 	int filters[POL_MAX_RUNTIMES + 1]; /* sealed memfds per runtime; last: no runtime; owned,
 					    * -1 where it is the last one */

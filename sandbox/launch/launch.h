@@ -107,7 +107,7 @@ struct launch_sandbox {
 	int ctl;		/* owned: the line to the guest, non-blocking */
 	int complaints;		/* owned: read end of bwrap's and the guest's stderr, non-blocking */
 	struct launch_cgroup cgroup;
-	int guest_pidfd;	/* owned; from GUEST_UP, set by the keeper; -1 until then */
+	int guest_pidfd;	/* owned; launch_sandbox_up sets it; -1 until then */
 	uint32_t uid_slot;	/* root: which host uid is in use */
 	bool reaped;
 };
@@ -115,6 +115,9 @@ struct launch_sandbox {
 /* Starts a sandbox and hands it the run; returns at once, the guest answers on ctl. */
 int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct launch_io *io,
 		   struct launch_sandbox *ret, struct err *e);
+/* The guest has said that it is up: finds its process, bwrap's only child, by the host's own view.
+ * Nothing the guest sends is taken for a pidfd: it could send one of anybody's. */
+void launch_sandbox_up(struct launch_sandbox *s);
 /* One step of the kill ladder: 0 ask (close ctl), 1 kill what the keeper can see. Idempotent. */
 void launch_sandbox_kill(struct launch_sandbox *s, int step);
 /* Reaps bwrap if it has ended and removes the cgroup; true when nothing is left. */
@@ -130,6 +133,10 @@ pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, 
 			struct err *e);
 /* The host uid of the front when root: the first after the sandboxes' (0: the default base). */
 uint32_t launch_front_uid(uint32_t uid_base);
+/* Raises the soft limit of open files to the hard one: descriptors on their way through sockets
+ * count against the sender's limit together with those of every other process of the user, sandboxed ones
+ * included. Returns the limit. */
+uint64_t launch_raise_nofile(void);
 /* Gives up what the role does not need: capabilities, files (Landlock; dirs is the NULL-terminated
  * list it may change, or NULL), system calls. Must: be called when everything is open. Must not:
  * be undone. As root the front also changes to uid. */

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -113,6 +114,16 @@ pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds,
 			   NULL, e);
 }
 
+uint64_t launch_raise_nofile(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return 0;
+	l.rlim_cur = l.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &l) ? 0 : l.rlim_cur;
+}
+
 /* Must: leave exactly `keep` in the permitted and bounding sets. Must not: be called before files
  * that only root can open are open. */
 static int drop_caps(uint64_t keep)
@@ -166,6 +177,39 @@ static int add_rules(scmp_filter_ctx x, uint32_t action, const char *const *name
 	return bad;
 }
 
+/* The keeper's filter is the sandbox's too, so this holds for guest and program alike. No linger: a
+ * descriptor that blocks whoever closes it. No kernel TLS and no packet filters: sockets of theirs have
+ * led into the kernel. No huge pages: they are outside every memory limit. */
+static int add_inherited_rules(scmp_filter_ctx x)
+{
+	static const struct {
+		unsigned level, option;
+	} options[] = {
+		{1, 13 /* SO_LINGER */},
+		{1, 26 /* SO_ATTACH_FILTER */},
+		{1, 50 /* SO_ATTACH_BPF */},
+		{1, 51 /* SO_ATTACH_REUSEPORT_CBPF */},
+		{1, 52 /* ..._REUSEPORT_EBPF */},
+		{6, 31 /* TCP_ULP */},
+	};
+	const uint32_t no = SCMP_ACT_ERRNO(EPERM);
+	int bad = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(options); i++)
+		bad |= seccomp_rule_add(
+			x, no, SCMP_SYS(setsockopt), 2,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, options[i].level),
+			SCMP_A2(SCMP_CMP_MASKED_EQ, 0xffffffff, options[i].option));
+	bad |= seccomp_rule_add(
+		x, no, SCMP_SYS(setsockopt), 1,
+		SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, 282 /* SOL_TLS */));
+	bad |= seccomp_rule_add(x, no, SCMP_SYS(mmap), 1,
+				SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB));
+	bad |= seccomp_rule_add(x, no, SCMP_SYS(memfd_create), 1,
+				SCMP_A1(SCMP_CMP_MASKED_EQ, MFD_HUGETLB, MFD_HUGETLB));
+	return bad;
+}
+
 /* Memory may be had, but never code. */
 static int add_memory_rules(scmp_filter_ctx x)
 {
@@ -186,8 +230,7 @@ static int limit_calls(const struct role_row *row, struct err *e)
 	bad = add_rules(x, SCMP_ACT_ALLOW, row->allow[0]) |
 	      add_rules(x, SCMP_ACT_ALLOW, row->allow[1]) |
 	      add_rules(x, SCMP_ACT_ERRNO(EPERM), row->forbid);
-	if (list)
-		bad |= add_memory_rules(x);
+	bad |= list ? add_memory_rules(x) : add_inherited_rules(x);
 	bad = bad || seccomp_load(x);
 	seccomp_release(x);
 	return bad ? err_set(e, ERR_INTERNAL, "the %s's system call filter", row->name)

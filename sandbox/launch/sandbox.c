@@ -197,6 +197,33 @@ int launch_sandbox(struct launch_host *h, const struct plan *plan,
 	return 0;
 }
 
+/* The pid of bwrap's child, or 0. */
+static pid_t child_of(pid_t pid)
+{
+	char path[64];
+	AUTO_BUF b = {0};
+	uint64_t child;
+
+	buf_init(&b, 256);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	if (fd_read_file(path, &b, NULL) || sv_to_u64(sv_trim(buf_view(&b)), &child) ||
+	    child < 2 || child > INT32_MAX)
+		return 0;
+	return (pid_t)child;
+}
+
+void launch_sandbox_up(struct launch_sandbox *s)
+{
+	pid_t guest = s->reaped || s->guest_pidfd >= 0 ? 0 : child_of(s->pid);
+
+	if (!guest)
+		return;
+	s->guest_pidfd = (int)syscall(SYS_pidfd_open, guest, 0);
+	/* still bwrap's child after it was opened: then it is that process and no other */
+	if (s->guest_pidfd >= 0 && child_of(s->pid) != guest)
+		fd_close(&s->guest_pidfd);
+}
+
 void launch_sandbox_kill(struct launch_sandbox *s, int step)
 {
 	if (s->ctl >= 0)
@@ -228,8 +255,7 @@ bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s)
 			return false;
 		s->reaped = true;
 	}
-	/* a pidfd is readable only after the whole pid namespace under that init is dead; it comes
-	 * from the guest, so it counts only where there is no cgroup to say so */
+	/* a pidfd is readable only after the whole pid namespace under that init is dead */
 	if (!s->cgroup.ndirs ? !has_ended(s->guest_pidfd)
 			     : !launch_cgroup_is_empty(&s->cgroup) ||
 				       launch_cgroup_remove(&s->cgroup))

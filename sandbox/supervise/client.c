@@ -24,6 +24,7 @@ struct sup_run {
 	struct sup_stream out, errs;
 	struct loop_io out_io, err_io;
 	uint64_t output_max; /* per stream; 0 until accepted */
+	bool accepted; /* the pipes have come */
 	bool stopped; /* SUP_STOP was sent */
 	bool has_result, has_err;
 	struct sup_result result;
@@ -113,10 +114,9 @@ static void send_stop(struct sup_run *r, enum wire_stop why)
 
 	if (r->stopped || r->c->lost || r->has_result || r->has_err)
 		return;
-	r->stopped = true;
 	ipc_start(&m, SUP_STOP, r->id);
 	ipc_put_u32(&m, why);
-	ipc_send(r->c->sock, &m, NULL);
+	r->stopped = !ipc_send(r->c->sock, &m, NULL);
 }
 
 static void on_pipe_ready(struct loop_io *io, uint32_t events)
@@ -159,6 +159,7 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 
 	ipc_get_cstr(m, r->result.run_id, sizeof(r->result.run_id));
 	r->output_max = ipc_get_u64(m);
+	r->accepted = true;
 	r->out_io.fd = ipc_take_fd(m);
 	r->err_io.fd = ipc_take_fd(m);
 	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) ||
@@ -191,6 +192,11 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 		r->has_result = !wire_get_result(m, &r->result);
 		if (!r->has_result)
 			return -1;
+		/* without pipes there was no output to lose only if nothing was started */
+		if (!r->accepted && r->result.status != SUP_CANCELLED) {
+			r->has_err = true;
+			err_set(&r->err, ERR_LOST, "the program's output was lost");
+		}
 		try_answer(r);
 		return 0;
 	}

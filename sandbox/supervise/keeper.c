@@ -12,10 +12,17 @@
 #include "sandbox/ledger/ledger.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#define LEDGER_PATIENCE_MS 1000
+/* pipes, sockets, cgroup files and pidfds of one run; memfds of one that waits */
+#define FDS_PER_RUN 24
+#define FDS_PER_WAITING 4
 
 static void end_if_idle(struct keeper *k)
 {
@@ -39,20 +46,34 @@ void keeper_pump(struct keeper *k)
 	end_if_idle(k);
 }
 
-void keeper_tell(struct keeper *k, struct ipc_msg *m)
+int keeper_tell(struct keeper *k, struct ipc_msg *m)
 {
 	struct err e = {0};
 
+	if (k->front_gone)
+		return -1;
+	if (!ipc_send(k->front, m, &e))
+		return 0;
 	/* one that has gone is the ordinary end, which its socket will tell */
-	if (!k->front_gone && ipc_send(k->front, m, &e) && e.code != ERR_LOST)
+	if (e.code != ERR_LOST) {
 		log_err("front_does_not_listen", &e);
+		shutdown(k->front, SHUT_RDWR);
+	}
+	return -1;
 }
 
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m)
 {
+	struct pollfd p = {k->ledger, POLLOUT, 0};
 	struct err e = {0};
+	int bad = k->ledger_gone || ipc_send(k->ledger, m, &e);
 
-	if (k->ledger_gone || ipc_send(k->ledger, m, &e)) {
+	/* an fsync may hold it up; what it must know is not dropped for that */
+	if (bad && e.code == ERR_BUSY && poll(&p, 1, LEDGER_PATIENCE_MS) > 0) {
+		err_clear(&e);
+		bad = ipc_send(k->ledger, m, &e);
+	}
+	if (bad) {
 		log_err("ledger_does_not_listen", &e);
 		return -1;
 	}
@@ -89,7 +110,7 @@ static int front_record(struct keeper *k, struct ipc_msg *m)
 	uint32_t why;
 
 	if (m->type == SUP_RUN) {
-		if (r || wire_get_run(m, &w))
+		if (r || !m->id || wire_get_run(m, &w))
 			return -1;
 		run_new(k, m->id, &w);
 		keeper_pump(k);
@@ -230,6 +251,13 @@ static int await_ledger(struct keeper *k, struct err *e)
 
 static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
 {
+	const uint64_t files = launch_raise_nofile();
+
+	if (files < k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64) {
+		err_set(e, ERR_UNAVAILABLE, "%llu open files are too few for %u runs",
+			(unsigned long long)files, k->max_runs);
+		return err_fix(e, "raise the limit (ulimit -Hn) or lower --max-runs");
+	}
 	if (sodium_init() < 0)
 		return err_set(e, ERR_INTERNAL, "libsodium does not start");
 	if (loop_init(&k->loop, e) ||

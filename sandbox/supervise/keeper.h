@@ -81,8 +81,8 @@ void run_refuse(struct run *r, const struct err *e);
 struct run *run_find(struct keeper *k, uint64_t id);
 /* Starts what fits. */
 void keeper_pump(struct keeper *k);
-/* Sends to the front; a front that does not read has gone as far as the keeper cares. */
-void keeper_tell(struct keeper *k, struct ipc_msg *m);
+/* Sends to the front: 0 or -1. A front that does not read has gone as far as the keeper cares. */
+int keeper_tell(struct keeper *k, struct ipc_msg *m);
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);	/* 0 or -1 */
 
 #endif

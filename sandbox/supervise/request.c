@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 /* The bytes cannot change after this: the memfd is sealed, and that is checked. */
-static int hash_fd(int fd, unsigned char out[32], uint64_t *ret_bytes, struct err *e)
+static int hash_fd(int fd, uint64_t max_bytes, unsigned char out[32],
+		   uint64_t *ret_bytes, struct err *e)
 {
 	int64_t n = fd < 0 ? 0 : fd_size(fd);
 	void *p = NULL;
@@ -17,6 +18,11 @@ static int hash_fd(int fd, unsigned char out[32], uint64_t *ret_bytes, struct er
 	if (n < 0 || (fd >= 0 && !fd_is_sealed(fd)))
 		return err_set(e, ERR_INVALID,
 			       "a part of the request is not a sealed memfd");
+	/* before a byte is read: a sparse file of any size costs its sender nothing */
+	if ((uint64_t)n > max_bytes) {
+		*ret_bytes = (uint64_t)n;
+		return 0; /* the plan refuses it, with the limit's name */
+	}
 	if (n) {
 		p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (p == MAP_FAILED)
@@ -40,9 +46,11 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 	};
 	void *mem;
 
-	if (hash_fd(r->code_fd, r->code_hash, &r->code_bytes, e) ||
-	    hash_fd(r->input_fd, r->input_hash, &r->input_bytes, e) ||
-	    hash_fd(r->stdin_fd, r->stdin_hash, &r->stdin_bytes, e))
+	if (hash_fd(r->code_fd, POL_MAX_CODE_BYTES, r->code_hash, &r->code_bytes, e) ||
+	    hash_fd(r->input_fd, POL_MAX_INPUT_BYTES, r->input_hash, &r->input_bytes,
+		    e) ||
+	    hash_fd(r->stdin_fd, POL_MAX_STDIN_BYTES, r->stdin_hash, &r->stdin_bytes,
+		    e))
 		return -1;
 	req.code_bytes = r->code_bytes;
 	req.input_bytes = r->input_bytes;
@@ -59,15 +67,22 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 		&r->plan, e);
 }
 
-static void record_refusal(struct keeper *k, const struct err *e)
+/* A refusal is answered when it is recorded: so a flood of them is bounded by what its sender may have
+ * under way. */
+static void record_refusal(struct run *r)
 {
+	struct keeper *k = r->k;
 	struct ipc_msg m;
 
-	ipc_start(&m, LED_EVENT, 0);
+	r->state = RUN_CLOSING;
+	k->waiting--;
+	k->busy++;
+	ipc_start(&m, LED_EVENT, r->id);
 	led_put_event(&m, &(struct led_event){.kind = SV("refused"),
 					      .principal = sv_of(k->principal),
-					      .detail = sv_of(e->cause)});
-	keeper_ask_ledger(k, &m);
+					      .detail = sv_of(r->failure.cause)});
+	if (keeper_ask_ledger(k, &m))
+		run_event(r, EV_NOT_RECORDED);
 }
 
 static void new_run_id(char dst[SUP_RUN_ID_SIZE])
@@ -115,8 +130,6 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
 		run_refuse(r, &e);
 		return;
 	}
-	if (make_plan(r, w, &e)) {
-		record_refusal(k, &e);
-		run_refuse(r, &e);
-	}
+	if (make_plan(r, w, &r->failure))
+		record_refusal(r);
 }

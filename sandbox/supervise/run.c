@@ -153,7 +153,10 @@ static int open_pipes(struct run *r, struct launch_io *io, struct err *e)
 		ipc_put_u64(&m, pol_plan_limits(r->plan)->output_bytes);
 		ipc_put_fd(&m, out[0]);
 		ipc_put_fd(&m, errs[0]);
-		keeper_tell(r->k, &m);
+		bad = keeper_tell(r->k, &m);
+		if (bad)
+			err_set(e, ERR_BUSY,
+				"the output pipes could not be handed over");
 	}
 	fd_close(&out[0]);
 	fd_close(&errs[0]);
@@ -262,7 +265,8 @@ static void do_ladder(struct run *r)
 		log_msg(LOG_ERROR, "event=guest_will_not_die run=%s", r->run_id);
 		fd_close(&r->sandbox.guest_pidfd);
 	}
-	if (!r->child_ended) {
+	/* not watched at all: then it is asked here */
+	if (!r->child_ended && r->child_io.added) {
 		loop_timer_set(&r->k->loop, &r->timer, LADDER_MS);
 		return;
 	}
@@ -332,7 +336,9 @@ static void fill_result(struct run *r)
 	s->limits = *pol_plan_limits(r->plan);
 	s->timeout_clamped = pol_plan_timeout_clamped(r->plan);
 	s->limits_degraded |= launch_facts(r->k->host)->cgroup == LAUNCH_CG_NONE;
-	s->duration_us = r->started_us ? r->ended_us - r->started_us : 0;
+	s->duration_us = r->started_us && r->ended_us > r->started_us
+				 ? r->ended_us - r->started_us
+				 : 0;
 }
 
 /* The outcome goes to the ledger before the answer goes to the front. */
@@ -438,6 +444,9 @@ static void guest_failed(struct run *r, struct ipc_msg *m)
 		run_event(r, EV_GUEST_GONE);
 		return;
 	}
+	/* too late, or the keeper ended it: then this is not why */
+	if (r->state != RUN_STARTING || r->evidence.reason)
+		return;
 	log_esc(sv_of(stage), shown, sizeof(shown));
 	if (sys == ENOSPC) {
 		err_set(&r->failure, ERR_LIMIT,
@@ -466,12 +475,13 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 {
 	switch (m->type) {
 	case GUEST_UP:
-		fd_close(&r->sandbox.guest_pidfd);
-		r->sandbox.guest_pidfd = ipc_take_fd(m);
+		launch_sandbox_up(&r->sandbox);
 		return;
 	case GUEST_STARTED: {
 		uint64_t when = ipc_get_u64(m);
 
+		if (r->state != RUN_STARTING)
+			return;
 		r->started_us = clamp(when, r->launched_us, loop_now_us());
 		fd_close(&r->program_pidfd);
 		r->program_pidfd = ipc_take_fd(m);
