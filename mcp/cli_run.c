@@ -124,8 +124,10 @@ static void tell_machine(struct once *r, const struct sup_answer *a)
 	jw_kbool(&w, "stderr_truncated",
 		 a->errs->total > SUP_HEAD_BYTES + SUP_TAIL_BYTES);
 	jw_kint(&w, "duration_ms", (int64_t)(s->duration_us / 1000));
-	jw_kint(&w, "cpu_ms", (int64_t)(s->cpu_us / 1000));
-	jw_kint(&w, "peak_memory_bytes", (int64_t)s->peak_memory_bytes);
+	if (!s->limits_degraded) {
+		jw_kint(&w, "cpu_ms", (int64_t)(s->cpu_us / 1000));
+		jw_kint(&w, "peak_memory_bytes", (int64_t)s->peak_memory_bytes);
+	}
 	jw_kstr(&w, "limits", s->limits_degraded ? SV("degraded") : SV("enforced"));
 	jw_kstr(&w, "run_id", sv_of(s->run_id));
 	jw_obj_end(&w);

@@ -112,6 +112,11 @@ static int take_flag(struct options *o, int argc, char **argv, int *i, struct er
 	if (eq >= 0)
 		name.n = (size_t)eq;
 	row = find(name);
+	if (!row && (sv_eq(name, SV("help")) || sv_eq(name, SV("version")))) {
+		o->command = name.p; /* as most programs have it */
+		o->nargs = 0;
+		return 0;
+	}
 	if (!row)
 		return unknown(name, e);
 	if (row->value && !value && *i + 1 < argc)

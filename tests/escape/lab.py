@@ -1,4 +1,5 @@
 """The attack program, the servers it is sent to, and the places outside where it must succeed."""
+import atexit
 import base64
 import functools
 import glob
@@ -24,6 +25,17 @@ USER = 4242  # an ordinary user that owns nothing on any host
 IS_ROOT = os.geteuid() == 0
 AS_USER = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"] if IS_ROOT else []
 GROUPS = ["F-", "PR-", "N-", "S-", "K-", "T-", "X-", "D-"]
+
+
+@functools.cache
+def bwrap():
+    """fumehood's own bubblewrap, where an ordinary user may run it: for the controls."""
+    place = tempfile.mkdtemp(prefix="escape-bwrap-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    os.chmod(place, 0o755)
+    copy = shutil.copy(mcp.bwrap_of(), os.path.join(place, "bwrap"))
+    os.chmod(copy, 0o755)
+    return copy
 
 
 @functools.cache
@@ -211,7 +223,7 @@ class Controls:
                           "sh", "-c", inner, "sh", self.probe]
 
     def _bwrap(self):
-        return AS_USER + ["bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink",
+        return AS_USER + [bwrap(), "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink",
                           "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink",
                           "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs",
                           "/tmp", "--dir", "/run", "--bind", self.dir, "/workspace", "--chdir",

@@ -64,11 +64,11 @@ def test_planted_link_does_make_something_with_old_bubblewrap(outside):
     os.symlink("/oldroot" + outside, os.path.join(workspace, "sub"))
     try:
         subprocess.run(lab.AS_USER + [
-            "bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin",
+            lab.bwrap(), "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin",
             "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--bind",
             workspace, "/w", "--dir", "/w/sub/made", "/bin/true"],
             check=False, stderr=subprocess.DEVNULL)
-        version = subprocess.run(["bwrap", "--version"], capture_output=True, text=True,
+        version = subprocess.run(lab.AS_USER + [lab.bwrap(), "--version"], capture_output=True, text=True,
                                  check=True).stdout.split()[-1]
         fixed = tuple(int(n) for n in version.split(".")[:2]) >= (0, 12)
         assert bool(os.listdir(outside)) != fixed, \

@@ -32,6 +32,15 @@ EXIT_SECONDS = 2.0
 TIMEOUT = 60.0
 
 
+def bwrap_of(binary=BINARY):
+    """The bubblewrap that binary would use: the one `make deps` built, or the system's."""
+    here = os.path.dirname(os.path.abspath(binary))
+    for path in ("deps/bin/bwrap", "../deps/bin/bwrap", "../libexec/fumehood/bwrap"):
+        if os.path.exists(os.path.join(here, path)):
+            return os.path.normpath(os.path.join(here, path))
+    return "/usr/bin/bwrap"
+
+
 class Breach(AssertionError):
     """The server broke the protocol."""
 
@@ -338,14 +347,19 @@ class Server:
         threading.Thread(target=self._judge, daemon=True).start()
 
     def _lend(self, binary):
-        """A copy of the binary (and the bwrap beside it) where any user may run it."""
+        """A copy of the binary, and of the bwrap it would use, where any user may run them."""
         os.chown(self.dir, self.uid, self.uid)
-        for source in (binary, os.path.join(os.path.dirname(binary), "bwrap")):
-            if os.path.exists(source):
-                copy = os.path.join(self.dir, os.path.basename(source))
-                shutil.copyfile(source, copy)
-                os.chmod(copy, 0o755)
-        return os.path.join(self.dir, os.path.basename(binary))
+        copies = [(binary, os.path.join(self.dir, os.path.basename(binary)))]
+        if bwrap_of(binary) != "/usr/bin/bwrap":
+            copies.append((bwrap_of(binary), os.path.join(self.dir, "deps", "bin", "bwrap")))
+        for source, copy in copies:
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copyfile(source, copy)
+            os.chmod(copy, 0o755)
+        for folder in ("deps", "deps/bin"):
+            if os.path.exists(os.path.join(self.dir, folder)):
+                os.chmod(os.path.join(self.dir, folder), 0o755)
+        return copies[0][1]
 
     # -- in
 
