@@ -14,9 +14,10 @@
 
 #include <unistd.h>
 
-/* What commonly keeps user namespaces from working, and the cure. */
+/* What commonly keeps a sandbox from being made, and the cure. */
 static const struct cure {
-	const char *path, *bad, *what, *fix;
+	const char *path, *bad; /* the file says just this; NULL: see is_needed */
+	const char *what, *fix;
 } cures[] = {
 	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
 	 "AppArmor restricts unprivileged user namespaces (Ubuntu 24.04)",
@@ -29,6 +30,10 @@ static const struct cure {
 	 "sysctl -w user.max_user_namespaces=15000"},
 	{"/proc/sys/vm/memfd_noexec", "2", "programs may not run from memory",
 	 "sysctl -w vm.memfd_noexec=1"},
+	{"/proc/self/mountinfo", NULL,
+	 "parts of /proc are masked here, as in a container: the kernel then refuses a fresh one",
+	 "Docker, Podman: --security-opt systempaths=unconfined; Kubernetes: procMount: Unmasked "
+	 "with hostUsers: false"},
 };
 
 struct doctor {
@@ -43,15 +48,40 @@ struct doctor {
 	bool finished;
 };
 
+/* A mount over something in /proc, but for the one place that is empty by nature. */
+static bool masks_proc(struct sv mountinfo)
+{
+	struct sv line, at;
+	bool more = true;
+
+	while (sv_cut(&mountinfo, '\n', &more, &line)) {
+		bool m = true;
+
+		for (int field = 1; field <= 5; field++)
+			if (!sv_cut(&line, ' ', &m, &at))
+				at = SV("");
+		if (sv_starts(at, SV("/proc/")) &&
+		    !sv_eq(at, SV("/proc/sys/fs/binfmt_misc")))
+			return true;
+	}
+	return false;
+}
+
+static bool is_needed(const struct cure *c)
+{
+	AUTO_BUF b = {0};
+
+	buf_init(&b, 1 << 20);
+	if (fd_read_file(c->path, &b, NULL))
+		return false;
+	return c->bad ? sv_eq(sv_trim(buf_view(&b)), sv_of(c->bad))
+		      : masks_proc(buf_view(&b));
+}
+
 static void look_for_cures(struct doctor *d)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(cures); i++) {
-		AUTO_BUF b = {0};
-
-		buf_init(&b, 64);
-		d->cure_needed[i] = !fd_read_file(cures[i].path, &b, NULL) &&
-				    sv_eq(sv_trim(buf_view(&b)), sv_of(cures[i].bad));
-	}
+	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
+		d->cure_needed[i] = is_needed(&cures[i]);
 }
 
 static void on_done(void *arg, const struct sup_answer *a)
@@ -131,7 +161,7 @@ static void write_person(const struct doctor *d, const struct sup_info *info,
 			"  fix, with systemd: systemd-run --user --scope -p Delegate=yes fumehood "
 			"stdio\n");
 	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
-		if (d->cure_needed[i])
+		if (d->cure_needed[i] && (d->err.code || cures[i].bad))
 			buf_fmt(b, "  %s\n    fix: %s\n", cures[i].what, cures[i].fix);
 }
 
@@ -164,7 +194,7 @@ static void write_json(const struct doctor *d, const struct sup_info *info,
 	jw_key(&w, "fixes");
 	jw_arr(&w);
 	for (unsigned i = 0; i < ARRAY_LEN(cures); i++)
-		if (d->cure_needed[i])
+		if (d->cure_needed[i] && (d->err.code || cures[i].bad))
 			jw_str(&w, sv_of(cures[i].fix));
 	jw_arr_end(&w);
 	jw_obj_end(&w);

@@ -15,10 +15,13 @@ FAULT_ROUNDS (1000) are shared between root and an ordinary user; FAULT_SEED rep
 import glob
 import json
 import os
+import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -189,6 +192,15 @@ def audit(binary, state, *what):
                           capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def place():
+    """A folder any user may enter; pytest's own are closed again by the next pytest."""
+    made = pathlib.Path(tempfile.mkdtemp(prefix="fumehood-fault-"))
+    os.chmod(made, 0o755)
+    yield made
+    shutil.rmtree(made)
+
+
 def check_record(binary, state, told):
     verdict = audit(binary, state, "verify")
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
@@ -202,12 +214,9 @@ def check_record(binary, state, told):
 
 
 @pytest.mark.parametrize("uid", [None, USER] if os.geteuid() == 0 else [os.geteuid()])
-def test_random_interleavings_leave_nothing_behind(uid, tmp_path_factory):
+def test_random_interleavings_leave_nothing_behind(uid, place):
     if os.geteuid() == uid:
         uid = None
-    place = tmp_path_factory.mktemp("fault")
-    for folder in [place, *place.parents][:3]:
-        os.chmod(folder, 0o755)
     binary = str(place / "fumehood")
     subprocess.run(["cp", BINARY, binary], check=True)
     for bwrap in (os.path.join(os.path.dirname(BINARY), p) for p in ("deps/bin", "../deps/bin")):
