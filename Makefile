@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules
 # one word and a name per command; VERBOSE=1 shows the commands
 Q       := $(if $(VERBOSE),,@)
 
-PKGS    := libcjson libseccomp sqlite3 libsodium
+PKGS    := libcjson libseccomp sqlite3 libsodium libnghttp2 mbedtls mbedx509 mbedcrypto
 # what `make deps` had to build comes before the system's
 PKG_CONFIG := PKG_CONFIG_PATH=$(CURDIR)/build/deps/lib/pkgconfig:$$PKG_CONFIG_PATH pkg-config
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
@@ -132,20 +132,45 @@ demo: deps	## the main job through the real binary, shown
 	@$(AGAIN) all
 	@FUMEHOOD=$(abspath $(BIN)) bash examples/demo.sh
 
+# An MCP bundle; the binary in it brings the libraries along that it is linked with.
+MCPB := $(BIN).mcpb
+mcpb: $(MCPB)	## build/fumehood.mcpb, for hosts of MCP bundles
+$(MCPB): $(OBJ) $(wildcard examples/mcpb/* build/deps/bin/bwrap)
+	@echo "  pack   $@"
+	$(Q)$(CC) -s $(LDFLAGS) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../lib' -o $(B)/bundled $(OBJ) \
+		$(PKG_LIBS)
+	$(Q)$(PYTHON) examples/mcpb/pack.py --version $(VERSION) --binary $(B)/bundled \
+		--schemas schemas --sources build/deps/src --output $@ \
+		--bwrap "$(wildcard build/deps/bin/bwrap)"
+
 install: $(BIN)	## PREFIX (/usr/local), DESTDIR
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/fumehood
 	[ ! -x build/deps/bin/bwrap ] || \
 		install -D -m 755 build/deps/bin/bwrap $(DESTDIR)$(PREFIX)/libexec/fumehood/bwrap
 	install -D -m 644 mcp/fumehood.1 $(DESTDIR)$(PREFIX)/share/man/man1/fumehood.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/fumehood README.md LICENSE
+	for unit in system/fumehood.socket system/fumehood.service user/fumehood.socket \
+		user/fumehood.service; do \
+		sed 's|/usr/local|$(PREFIX)|g' examples/systemd/$$unit | install -D -m 644 /dev/stdin \
+			$(DESTDIR)$(PREFIX)/lib/systemd/$$unit || exit 1; done
+	install -D -m 644 examples/systemd/system/fumehood.sysusers.conf \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/fumehood.conf
 uninstall:	## takes away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/fumehood $(DESTDIR)$(PREFIX)/share/man/man1/fumehood.1
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/fumehood $(DESTDIR)$(PREFIX)/share/doc/fumehood
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/*/fumehood.s* \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/fumehood.conf
 
 # --- tests; V=asan runs any of them on the sanitized build ----------------------------------------
 
+# the HTTP server alone, for the flow tests
+HTTPD  := $(B)/tests/lib/httpd
+$(HTTPD): $(HTTPD).o $(B)/fumehood.a
+	@echo "  link   $@"
+	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
 # Python's caches stay out of the tree: tests run as several users
-RUN    := FUMEHOOD=$(abspath $(BIN)) MUST_RUN=$(MUST_RUN) PYTHONDONTWRITEBYTECODE=1
+RUN    := FUMEHOOD=$(abspath $(BIN)) HTTPD=$(abspath $(HTTPD)) MUST_RUN=$(MUST_RUN) PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider
 
 check: deps	## unit, flow and escape tests; under 5 minutes
@@ -154,15 +179,18 @@ check: deps	## unit, flow and escape tests; under 5 minutes
 units: $(UNIT)
 unit: $(UNIT)	## unit tests, and that the checks of lint can fail
 	@$(RUN) prove -j$(JOBS) --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
-flow: $(BIN)	## the real binary over stdio and the command line
+flow: $(BIN) $(HTTPD) $(MCPB)	## the real binary over stdio and the command line
 	$(PYTEST) tests/flow
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
 	$(PYTEST) tests/escape
 fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may be left
 	$(PYTEST) tests/fault
-check-clients: $(BIN)	## foreign MCP clients, from their registries
+check-clients: $(BIN) $(MCPB)	## foreign MCP clients, from their registries
 	@bash .ci/deps.sh clients
 	$(RUN) bash tests/clients/run.sh
+check-conformance: $(BIN)	## the official MCP conformance suite, from its registry
+	@bash .ci/deps.sh clients
+	$(RUN) bash tests/conformance/run.sh
 check-cgroup2: $(BIN)	## the limits under cgroup v2 and systemd, in a virtual machine
 	$(RUN) bash tests/vm/run.sh
 bench: $(BIN)	## bare python, plain bwrap, run_code: latency, calls per second, memory
@@ -216,10 +244,10 @@ help:		## this list
 
 clean:		## all but what deps built
 	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
-		build/doc build/bench build/escape build/fumehood
+		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
-.PHONY: all deps deps-dev demo install uninstall check units unit flow escape fault check-clients \
-	check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy headers rooms includes sizes scripts doc \
-	help clean
+.PHONY: all deps deps-dev demo mcpb install uninstall check units unit flow escape fault \
+	check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
+	headers rooms includes sizes scripts doc help clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

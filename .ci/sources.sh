@@ -193,17 +193,6 @@ build_mbedtls() {
 		-DMBEDTLS_FATAL_WARNINGS=OFF
 }
 
-# With mbedTLS: one TLS stack in the whole program
-build_libwebsockets() {
-	cmake_build libwebsockets -DLWS_WITH_STATIC=ON -DLWS_WITH_SHARED=OFF \
-		-DLWS_STATIC_PIC=ON -DLWS_WITH_MBEDTLS=ON -DLWS_WITH_HTTP2=ON -DLWS_IPV6=ON \
-		-DLWS_UNIX_SOCK=ON -DLWS_WITH_ZLIB=OFF -DLWS_WITHOUT_EXTENSIONS=ON \
-		-DLWS_WITHOUT_TESTAPPS=ON -DLWS_WITH_MINIMAL_EXAMPLES=OFF \
-		-DDISABLE_WERROR=ON -DLWS_MBEDTLS_INCLUDE_DIRS="$out/include" \
-		-DLWS_MBEDTLS_LIBRARIES="$(printf ';%s' "$out"/lib/lib{mbedtls,mbedx509,mbedcrypto}.a |
-			cut -c2-)"
-}
-
 # --- what was built, checked --------------------------------------------------------------------
 
 check_bubblewrap() { "$out/bin/bwrap" --version; }
@@ -222,8 +211,6 @@ check_library() {	# PKG-CONFIG-NAME EXPRESSION INCLUDE...
 }
 check_mbedtls() { check_library mbedtls MBEDTLS_VERSION_STRING_FULL \
 	mbedtls/version.h mbedtls/ssl.h; }
-check_libwebsockets() { check_library "libwebsockets mbedtls" 'lws_get_library_version()' \
-	libwebsockets.h; }
 
 # The tree may be moved or copied: .pc files find themselves.
 relocatable() {

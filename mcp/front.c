@@ -1,6 +1,7 @@
 /* front.c: the front as an MCP server on stdio.
  *
- * Theory of operation. Three ways to the end: the client closes stdin (or SIGTERM): calls are
+ * Theory of operation. One peer, one sink: every message is a line, whichever request it is about.
+ * Three ways to the end: the client closes stdin (or SIGTERM): calls are
  * cancelled, their sandboxes die, what is queued is written, exit 0, all within FLUSH_MS after the
  * last sandbox; the keeper dies: what was in flight is answered with an error, exit 1; the
  * client does not read: the queue's ceiling ends it. */
@@ -14,17 +15,22 @@
 #include "sandbox/supervise/supervise.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define FLUSH_MS 500
 #define END_MS 1500 /* a client waits 2 s before it sends SIGTERM */
+#define MAX_CALLS 128
 
 struct front {
 	struct loop loop;
 	struct stdio_transport *transport;
-	struct proto *proto;
+	struct proto_server *server;
+	struct proto_peer *peer;
+	struct proto_sink sink;
 	struct sup_client *client;
+	struct runs *runs;
 	struct loop_io signal_io;
 	struct loop_timer end_timer;
 	bool ending;
@@ -77,21 +83,22 @@ static void begin_end(struct front *f, int code)
 	f->ending = true;
 	f->code = code;
 	loop_timer_set(&f->loop, &f->end_timer, END_MS);
-	proto_close(f->proto, on_idle, f);
+	proto_server_drain(f->server);
+	proto_peer_close(f->peer, on_idle, f);
 }
 
 static void on_message(void *arg, struct sv message)
 {
 	struct front *f = arg;
 
-	proto_on_message(f->proto, message);
+	proto_on_message(f->peer, message, &f->sink);
 }
 
 static void on_oversize(void *arg, size_t limit_bytes, struct sv head, struct sv tail)
 {
 	struct front *f = arg;
 
-	proto_on_oversize(f->proto, limit_bytes, head, tail);
+	proto_on_oversize(f->peer, head, tail, limit_bytes, &f->sink);
 }
 
 static void on_end(void *arg)
@@ -113,11 +120,45 @@ static void on_keeper_lost(void *arg)
 	begin_end(arg, 1);
 }
 
-static void send_message(void *arg, struct sv message)
+static void on_send(struct proto_sink *sink, const struct proto_message *m)
 {
-	struct front *f = arg;
+	struct front *f = (struct front *)((char *)sink - offsetof(struct front, sink));
 
-	stdio_send(f->transport, message);
+	stdio_send(f->transport, m->json);
+}
+
+static void on_sink_end(struct proto_sink *sink)
+{
+	(void)sink;
+}
+
+static int open_protocol(struct front *f, const struct options *o, struct err *e)
+{
+	static const struct tool_set *const sets[] = {&tools_all, &tools_fixtures};
+
+	f->sink = (struct proto_sink){.send = on_send, .end = on_sink_end};
+	f->runs = runs_new(&(struct runs_opts){.loop = &f->loop}, e);
+	if (!f->runs)
+		return -1;
+	f->server = proto_server_new(
+		&(struct proto_server_opts){
+			.loop = &f->loop,
+			.env = {.loop = &f->loop,
+				.client = f->client,
+				.runs = f->runs,
+				.confirm = o->confirm},
+			.sets = sets,
+			.nsets = o->conformance_fixtures ? 2 : 1,
+			.max_in_flight = MAX_CALLS,
+			.promote_ms = o->promote_n,
+			.fixtures = o->conformance_fixtures},
+		e);
+	if (!f->server)
+		return -1;
+	f->peer = proto_peer_new(
+		&(struct proto_peer_opts){.server = f->server, .standalone = &f->sink},
+		e);
+	return f->peer ? 0 : -1;
 }
 
 static int open_front(struct front *f, const struct options *o,
@@ -138,18 +179,8 @@ static int open_front(struct front *f, const struct options *o,
 				     .arg = f},
 		e);
 	f->client = sup_client_new(&f->loop, fds->keeper, on_keeper_lost, f, e);
-	if (!f->transport || !f->client)
-		return -1;
-	f->proto = proto_new(
-		&(struct proto_opts){.loop = &f->loop,
-				     .env = {.client = f->client, .credential = SV("")},
-				     .tools = tools,
-				     .tools_count = tools_count,
-				     .send = send_message,
-				     .arg = f,
-				     .max_in_flight = 128},
-		e);
-	if (!f->proto || front_confine(o, &signals, e))
+	if (!f->transport || !f->client || open_protocol(f, o, e) ||
+	    front_confine(o, &signals, e))
 		return -1;
 	f->signal_io = (struct loop_io){.fd = signals, .on_ready = on_signal, .arg = f};
 	f->end_timer = (struct loop_timer){.on_due = on_end_due, .arg = f};
@@ -165,7 +196,9 @@ int front_stdio(const struct options *o, const struct front_fds *fds)
 		log_err("front_failed", &e);
 		f.code = 1;
 	}
-	proto_free(f.proto);
+	proto_peer_free(f.peer);
+	runs_free(f.runs); /* what it still tells, the server must be there to hear */
+	proto_server_free(f.server);
 	stdio_free(f.transport);
 	sup_client_free(f.client);
 	loop_finish(&f.loop);

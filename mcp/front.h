@@ -1,4 +1,5 @@
-/* front.h: the front role in its three shapes: an MCP server, one run for a person, the doctor.
+/* front.h: the front role in its four shapes: an MCP server on stdio or HTTP, one run for a person, the
+ * doctor.
  *
  * Each gets its descriptors already open, confines itself, then talks to the keeper only. */
 #ifndef MCP_FRONT_H
@@ -12,8 +13,15 @@ struct front_fds {
 	int file;	/* run: the code */
 };
 
+struct front_http_fds {
+	int keeper;	/* all taken over */
+	int ready;	/* a byte is written when the server serves */
+	int rest;	/* the first of the others: see serve.h */
+};
+
 /* Each returns the process' exit code. */
 int front_stdio(const struct options *o, const struct front_fds *fds);
+int front_http(const struct options *o, const struct front_http_fds *fds);
 int front_run(const struct options *o, const struct front_fds *fds);
 int front_doctor(const struct options *o, const struct front_fds *fds);
 

@@ -1,6 +1,7 @@
 /* gen.c: turns the .json files of schemas/ into C at build time.
  *
- *	gen schemas FILE...    schemas_get() over every file, minified (schemas/schemas.h)
+ *	gen schemas FILE...    schemas_get() over every file, minified (schemas/schemas.h); of
+ *	                       fixtures.json, which holds many small ones, over its members
  *	gen runtimes FILE...   pol_runtimes[] from runtimes.json (sandbox/policy/policy.h)
  *
  * C goes to stdout, complaints to stderr; exit 1 means that nothing written may be used. It runs
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define RUNTIMES_FILE "runtimes.json"
+#define FIXTURES_FILE "fixtures.json"
 #define MAX_RUNTIMES 16 /* POL_MAX_RUNTIMES; what is generated asserts it */
 #define MAX_PATH 255 /* struct pol_host keeps a path in 256 bytes */
 #define MAX_FILE_BYTES (1 << 20)
@@ -113,8 +115,49 @@ static void put_bytes(const char *p, size_t n)
 /* --- gen schemas ------------------------------------------------------------------------------ */
 
 /* Bytes as numbers, not as a literal: ISO C promises only 4,095 characters in one. */
+static void emit_text(int index, const char *text)
+{
+	printf("static const unsigned char doc_%d[] = {", index);
+	put_bytes(text, strlen(text));
+	puts("\n};\n");
+}
+
+/* The members of a file of many; from is the number of the first, the next free one is given. */
+static int emit_members(const struct doc *d, int from)
+{
+	for (const cJSON *m = d->json->child; m; m = m->next) {
+		char *text;
+
+		if (!cJSON_IsObject(m))
+			fail("%s: \"%s\" must be an object", d->path, m->string);
+		text = cJSON_PrintUnformatted(m);
+		if (!text)
+			fail("%s: no memory", d->path);
+		emit_text(from++, text);
+	}
+	return from;
+}
+
+static void emit_row(int index, const char *name, const char *member)
+{
+	printf("\t{");
+	put_cstr(name);
+	if (member) {
+		printf(" \"#\" ");
+		put_cstr(member);
+	}
+	printf(", doc_%d, sizeof(doc_%d)},\n", index, index);
+}
+
+static bool holds_many(const struct doc *d)
+{
+	return !strcmp(d->name, FIXTURES_FILE);
+}
+
 static void emit_schemas(struct doc *docs, int n)
 {
+	int count = 0, row = 0;
+
 	puts("#include \"schemas/schemas.h\"\n");
 	for (int i = 0; i < n; i++) {
 		for (int k = 0; k < i; k++)
@@ -122,16 +165,20 @@ static void emit_schemas(struct doc *docs, int n)
 				fail("%s: the name is taken by %s", docs[i].path,
 				     docs[k].path);
 		cJSON_Minify(docs[i].text);
-		printf("static const unsigned char doc_%d[] = {", i);
-		put_bytes(docs[i].text, strlen(docs[i].text));
-		puts("\n};\n");
+		if (holds_many(&docs[i]))
+			count = emit_members(&docs[i], count);
+		else
+			emit_text(count++, docs[i].text);
 	}
 	puts("static const struct {\n\tconst char *name;\n\tconst unsigned char *p;\n"
 	     "\tsize_t n;\n} docs[] = {");
 	for (int i = 0; i < n; i++) {
-		printf("\t{");
-		put_cstr(docs[i].name);
-		printf(", doc_%d, sizeof(doc_%d)},\n", i, i);
+		const cJSON *m = holds_many(&docs[i]) ? docs[i].json->child : NULL;
+
+		if (!holds_many(&docs[i]))
+			emit_row(row++, docs[i].name, NULL);
+		for (; m; m = m->next)
+			emit_row(row++, docs[i].name, m->string);
 	}
 	puts("};\n\nstruct sv schemas_get(const char *name)\n{\n"
 	     "\tfor (size_t i = 0; i < sizeof(docs) / sizeof(*docs); i++)\n"

@@ -4,7 +4,8 @@
 
 #include "sandbox/base/sv.h"
 
-/* The text of schemas/<name> ("tool_run_code.json"); the empty view when there is none. */
+/* The text of schemas/<name> ("tool_run_code.json"), or of one member of schemas/fixtures.json
+ * ("fixtures.json#greet"); the empty view when there is none. */
 struct sv schemas_get(const char *name);
 
 #endif

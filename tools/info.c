@@ -93,7 +93,10 @@ struct limit_row {
 	uint64_t value;
 };
 
-static size_t list_limits(const struct sup_info *info, struct limit_row rows[static 16])
+#define LIMIT_ROWS 20
+
+static size_t list_limits(const struct sup_info *info, const struct info_more *more,
+			  struct limit_row rows[static LIMIT_ROWS])
 {
 	const struct pol_limits *l = &info->limits;
 	const struct limit_row all[] = {
@@ -112,11 +115,25 @@ static size_t list_limits(const struct sup_info *info, struct limit_row rows[sta
 		{"stdin_bytes", POL_MAX_STDIN_BYTES},
 		{"concurrent_runs", info->max_runs},
 		{"queued_runs", info->max_queue},
+		{"background_runs", more->max_background},
+		{"output_kept_ms", more->keep_ms},
+		{"output_kept_bytes", more->keep_bytes},
+		{"promote_ms", more->promote_ms},
 	};
+	/* the last says when a call that waits is answered `running`; not where that is never */
+	const size_t n = ARRAY_LEN(all) - !more->promote_ms;
 
-	_Static_assert(ARRAY_LEN(all) <= 16, "as the caller's array");
-	memcpy(rows, all, sizeof(all));
-	return ARRAY_LEN(all);
+	_Static_assert(ARRAY_LEN(all) <= LIMIT_ROWS, "as the caller's array");
+	memcpy(rows, all, n * sizeof(*rows));
+	return n;
+}
+
+struct info_more info_more_of(const struct runs *r, uint64_t promote_ms)
+{
+	return (struct info_more){.promote_ms = promote_ms,
+				  .keep_ms = runs_keep_ms(r),
+				  .keep_bytes = runs_keep_bytes(r),
+				  .max_background = runs_max_background(r)};
 }
 
 /* Cuts the next of "a (b; c); d" off *rest; false at the end. */
@@ -197,13 +214,59 @@ static void json_isolation(struct jw *w, const struct sup_info *info,
 	jw_obj_end(w);
 }
 
-static void render_json(const struct sup_info *info,
-			const struct info_version *versions,
-			const struct probes *probes, struct buf *b)
+static void json_runtimes(struct jw *w, const struct sup_info *info,
+			  const struct info_version *versions)
 {
-	struct limit_row rows[16];
-	size_t n = list_limits(info, rows);
 	struct runtime_view v;
+
+	jw_key(w, "runtimes");
+	jw_arr(w);
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		view_runtime(info, versions, i, &v);
+		json_runtime(w, &v);
+	}
+	jw_arr_end(w);
+}
+
+static void json_limits(struct jw *w, const struct sup_info *info,
+			const struct info_more *more)
+{
+	struct limit_row rows[LIMIT_ROWS];
+	size_t n = list_limits(info, more, rows);
+
+	jw_key(w, "limits");
+	jw_obj(w);
+	for (size_t i = 0; i < n; i++)
+		jw_kint(w, rows[i].key, (int64_t)rows[i].value);
+	jw_obj_end(w);
+	jw_kstr(w, "network", SV("denied"));
+	jw_kstr(w, "persistence", SV("none"));
+}
+
+void info_json_runtimes(const struct sup_info *info,
+			const struct info_version *versions, struct buf *b)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	json_runtimes(&w, info, versions);
+	jw_obj_end(&w);
+}
+
+void info_json_limits(const struct sup_info *info, const struct info_more *more,
+		      struct buf *b)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	json_limits(&w, info, more);
+	jw_obj_end(&w);
+}
+
+static void render_json(const struct info_facts *f, struct buf *b)
+{
 	struct jw w;
 
 	jw_init(&w, b);
@@ -213,21 +276,9 @@ static void render_json(const struct sup_info *info,
 	jw_kstr(&w, "name", SV("fumehood"));
 	jw_kstr(&w, "version", SV(FUMEHOOD_VERSION));
 	jw_obj_end(&w);
-	jw_key(&w, "runtimes");
-	jw_arr(&w);
-	for (unsigned i = 0; i < pol_runtimes_count; i++) {
-		view_runtime(info, versions, i, &v);
-		json_runtime(&w, &v);
-	}
-	jw_arr_end(&w);
-	jw_key(&w, "limits");
-	jw_obj(&w);
-	for (size_t i = 0; i < n; i++)
-		jw_kint(&w, rows[i].key, (int64_t)rows[i].value);
-	jw_obj_end(&w);
-	jw_kstr(&w, "network", SV("denied"));
-	jw_kstr(&w, "persistence", SV("none"));
-	json_isolation(&w, info, probes);
+	json_runtimes(&w, f->info, f->versions);
+	json_limits(&w, f->info, &f->more);
+	json_isolation(&w, f->info, f->probes);
 	jw_obj_end(&w);
 }
 
@@ -257,18 +308,17 @@ static void text_escapes(const struct probes *p, struct buf *b)
 			probes_open(p));
 }
 
-static void render_text(const struct sup_info *info,
-			const struct info_version *versions,
-			const struct probes *probes, struct buf *b)
+static void render_text(const struct info_facts *f, struct buf *b)
 {
-	struct limit_row rows[16];
-	size_t n = list_limits(info, rows);
+	const struct sup_info *info = f->info;
+	struct limit_row rows[LIMIT_ROWS];
+	size_t n = list_limits(info, &f->more, rows);
 	struct sv rest = sv_of(info->degraded), part;
 	struct runtime_view v;
 
 	buf_str(b, "fumehood " FUMEHOOD_VERSION "\nlanguages:\n");
 	for (unsigned i = 0; i < pol_runtimes_count; i++) {
-		view_runtime(info, versions, i, &v);
+		view_runtime(info, f->versions, i, &v);
 		text_runtime(b, &v);
 	}
 	buf_str(b, "limits:\n");
@@ -281,19 +331,18 @@ static void render_text(const struct sup_info *info,
 		info->cgroup, info->landlock_abi, info->bwrap_version,
 		info->root ? "a host user for each sandbox"
 			   : "all sandboxes under the server's own user");
-	text_escapes(probes, b);
+	text_escapes(f->probes, b);
 	if (!info->degraded[0])
 		buf_str(b, "degraded: nothing\n");
 	while (next_degraded(&rest, &part))
 		buf_fmt(b, "degraded: " SV_FMT "\n", SV_ARG(part));
 }
 
-int info_render(const struct sup_info *info, const struct info_version *versions,
-		const struct probes *probes, struct buf *json, struct buf *text,
+int info_render(const struct info_facts *f, struct buf *json, struct buf *text,
 		struct err *e)
 {
-	render_json(info, versions, probes, json);
-	render_text(info, versions, probes, text);
+	render_json(f, json);
+	render_text(f, text);
 	return json->failed || text->failed
 		       ? err_set(e, ERR_LIMIT,
 				 "no memory for what sandbox_info has to say")

@@ -3,12 +3,17 @@
  * A run goes request -> start -> answer:
  *	run_request_*	arguments -> struct run_request; pure, all checks a caller's mistake can
  *			run into (request.c)
- *	run_start	request -> sealed memfds -> sup_client_run (run.c)
- *	run_render	answer -> structuredContent and text; pure (result.c) */
+ *	confirm_*	asks the user first, where the operator wants that (confirm.c)
+ *	run_start	request -> sealed memfds -> sup_client_run, a run in the registry (run.c)
+ *	run_render*	run -> structuredContent and text; pure (result.c)
+ *
+ * A call that does not wait for the end leaves its run in the registry (runs.h), where run_status,
+ * run_cancel and the resources find it (waits.c, resources.c). */
 #ifndef TOOLS_INTERNAL_H
 #define TOOLS_INTERNAL_H
 
 #include "sandbox/supervise/supervise.h"
+#include "tools/runs.h"
 #include "tools/tools.h"
 
 #define RUN_MAX_LANGUAGE_BYTES 64	/* more would not fit the keeper's record */
@@ -16,7 +21,12 @@
 #define RUN_MAX_PART_BYTES 255		/* NAME_MAX */
 #define RUN_MAX_STRING_BYTES 131071	/* one argument or NAME=value: MAX_ARG_STRLEN less NUL */
 #define RUN_MAX_EXEC_BYTES ((size_t)1 << 20)	/* all of them: half of what execve takes */
-#define RUN_MAX_ANSWER_BYTES ((size_t)2 << 20)	/* twice two streams, each byte as \u00XX */
+#define RUN_MAX_ANSWER_BYTES ((size_t)4 << 20)	/* two streams, each byte as \u00XX, and as much again */
+#define RUN_PAGE_BYTES (SUP_HEAD_BYTES + SUP_TAIL_BYTES)	/* of a stream, where not asked otherwise */
+#define RUN_MAX_PAGE_BYTES ((size_t)128 << 10)
+#define RUN_MIN_PAGE_BYTES 4		/* one character */
+#define RUN_MAX_WAIT_MS 45000		/* clients give up after 60 s */
+#define RUN_CANCEL_WAIT_MS 5000
 
 /* Life cycle: zeroed -> run_request_* -> run_request_finish, also after a failure. */
 struct run_request {
@@ -26,6 +36,7 @@ struct run_request {
 	struct sv stdin_text;
 	bool has_argv;		/* then code is empty and the program is in input */
 	bool has_timeout;
+	bool background;
 	int64_t timeout_ms;
 	size_t exec_bytes;	/* of args and env, as execve counts them */
 	struct buf input;	/* owned: args, env, files, cwd */
@@ -34,20 +45,47 @@ int run_request_code(const struct cJSON *args, struct run_request *ret, struct e
 int run_request_command(const struct cJSON *args, struct run_request *ret, struct err *e);
 void run_request_finish(struct run_request *r);
 
-/* A run under way; owned by itself, freed before the call ends. */
-struct run {
-	struct tool_call *call;
-	struct sup_run *sup;	/* the client's, until run_on_done */
-	uint64_t reported_us;	/* of the last progress */
-};
-/* Makes the run, asks the client; call->state is the run from then on. */
+/* Puts a run into the registry and asks the client; call->state is the run until the call ends. */
 int run_start(struct tool_call *call, const struct run_request *req, struct err *e);
 void run_cancel(struct tool_call *call);
-void run_on_done(void *run, const struct sup_answer *a);
-void run_on_output(void *run, uint64_t total_bytes);
 
-/* a->err is NULL. Both buffers come with a ceiling; -1 when it was too low or memory ran out. */
-int run_render(const struct sup_answer *a, struct buf *json, struct buf *text, struct err *e);
+/* 1: the user agreed, or need not be asked. 0: the call has ended with the question. -1: refused. */
+int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e);
+
+/* a->err is NULL. kept: how much of each stream can be read as a resource; NULL: nothing. Buffers come
+ * with a ceiling; -1 when it was too low or memory ran out. */
+int run_render(const struct sup_answer *a, const uint64_t kept[RUN_STREAMS],
+	       struct buf *json, struct buf *text, struct err *e);
+/* The same of an ended run, from the registry. */
+int run_render_ended(const struct run *r, struct buf *json, struct buf *text, struct err *e);
+/* Content blocks: text, and links to the streams it shows the ends of; nothing when it shows all. */
+void run_links(const struct run *r, struct sv text, struct buf *content);
+
+/* From where on, and how much of each stream. */
+struct run_page {
+	uint64_t offset[RUN_STREAMS];	/* at most what is kept */
+	size_t max_bytes;		/* RUN_MIN_PAGE_BYTES..RUN_MAX_PAGE_BYTES */
+};
+int run_render_page(const struct run *r, const struct run_page *p, struct buf *json,
+		    struct buf *text, struct err *e);
+/* Bytes at the end of s that start a character the cut took the rest of: 0..3. */
+size_t text_cut_at_end(struct sv s);
+
+/* A call that waits for a run to say more or to end (waits.c). */
+struct wait_opts {
+	bool for_end;			/* not for output: run_cancel */
+	struct run_page page;
+	uint64_t wait_ms;
+};
+/* Ends the call at once, or when what it waits for is there or wait_ms have passed. */
+int wait_start(struct tool_call *call, struct run *r, const struct wait_opts *o, struct err *e);
+void wait_cancel(struct tool_call *call);
+void waits_wake(struct run *r);		/* more output, or the end: looked at from the loop */
+void waits_break_off(struct run *r, const struct err *e);
+/* The run that the argument run_id names, or NULL: ERR_NOT_FOUND. */
+struct run *run_of_args(const struct tool_call *call, struct err *e);
+/* Ends the call with the final result of an ended run, whole or from a page on (NULL: whole). */
+void run_answer_ended(struct tool_call *call, const struct run *r, const struct run_page *p);
 
 /* What asking a runtime for its version gave. */
 struct info_version {
@@ -57,14 +95,42 @@ struct info_version {
 };
 /* From the answer of a POL_RUNTIME_VERSION run. */
 void info_version_of(const struct sup_answer *a, struct info_version *ret);
-/* versions: one per runtime, in the order of pol_runtimes. */
-int info_render(const struct sup_info *info, const struct info_version *versions,
-		const struct probes *probes, struct buf *json, struct buf *text,
-		struct err *e);
+/* What the front adds to what the keeper found. */
+struct info_more {
+	uint64_t promote_ms;		/* 0: a call waits for its run's end */
+	uint64_t keep_ms, keep_bytes;	/* of ended runs */
+	unsigned max_background;
+};
+struct info_more info_more_of(const struct runs *r, uint64_t promote_ms);
+/* Everything sandbox_info tells. versions: one per runtime, in the order of pol_runtimes. */
+struct info_facts {
+	const struct sup_info *info;
+	const struct info_version *versions;
+	const struct probes *probes;
+	struct info_more more;
+};
+int info_render(const struct info_facts *f, struct buf *json, struct buf *text, struct err *e);
 
 int run_code_start(struct tool_call *call, struct err *e);
 int run_command_start(struct tool_call *call, struct err *e);
+int run_status_start(struct tool_call *call, struct err *e);
+int run_cancel_start(struct tool_call *call, struct err *e);
 int sandbox_info_start(struct tool_call *call, struct err *e);
 void sandbox_info_cancel(struct tool_call *call);
+
+/* What is known of the runtimes' versions by now, in the order of pol_runtimes. */
+const struct info_version *sandbox_info_versions(void);
+/* One object each: the members runtimes and limits of what sandbox_info says. */
+void info_json_runtimes(const struct sup_info *info, const struct info_version *versions, struct buf *b);
+void info_json_limits(const struct sup_info *info, const struct info_more *more, struct buf *b);
+
+/* resources.c: the runs, and what sandbox_info says */
+#define TOOL_SOURCES 3
+extern const struct resource_source tool_sources[TOOL_SOURCES];
+/* prompts.c */
+#define TOOL_PROMPTS 3
+extern const struct prompt tool_prompts[TOOL_PROMPTS];
+void prompts_complete(const struct tool_env *env, struct sv prompt, struct sv argument, struct sv value,
+		      void (*put)(void *arg, struct sv value), void *arg);
 
 #endif

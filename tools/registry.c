@@ -1,39 +1,62 @@
-/* registry.c: the table of tools and how a call ends. */
+/* registry.c: what everybody is offered, and how a call ends. */
 #include "sandbox/base/mem.h"
 #include "tools/internal.h"
 
-const struct tool tools[] = {
+static const struct tool tools[] = {
 	{.name = "run_code",
 	 .schema_file = "tool_run_code.json",
 	 .start = run_code_start,
-	 .cancel = run_cancel},
+	 .cancel = run_cancel,
+	 .task = TOOL_TASK_MAY},
 	{.name = "run_command",
 	 .schema_file = "tool_run_command.json",
 	 .start = run_command_start,
-	 .cancel = run_cancel},
+	 .cancel = run_cancel,
+	 .task = TOOL_TASK_MAY},
+	{.name = "run_status",
+	 .schema_file = "tool_run_status.json",
+	 .start = run_status_start,
+	 .cancel = wait_cancel},
+	{.name = "run_cancel",
+	 .schema_file = "tool_run_cancel.json",
+	 .start = run_cancel_start,
+	 .cancel = wait_cancel},
 	{.name = "sandbox_info",
 	 .schema_file = "tool_sandbox_info.json",
 	 .start = sandbox_info_start,
 	 .cancel = sandbox_info_cancel},
 };
-const size_t tools_count = ARRAY_LEN(tools);
 
-const struct tool *tool_find(struct sv name)
+const struct tool_set tools_all = {
+	.tools = tools,
+	.ntools = ARRAY_LEN(tools),
+	.prompts = tool_prompts,
+	.nprompts = TOOL_PROMPTS,
+	.sources = tool_sources,
+	.nsources = TOOL_SOURCES,
+	.complete_prompt = prompts_complete,
+};
+
+void tool_call_done(struct tool_call *call, const struct tool_answer *a)
 {
-	for (size_t i = 0; i < tools_count; i++)
-		if (sv_eq(name, sv_of(tools[i].name)))
-			return &tools[i];
-	return NULL;
+	call->hooks->done(call, a);
 }
 
 void tool_call_result(struct tool_call *call, struct sv structured_json, struct sv text)
 {
-	call->on_done(call, &(struct tool_answer){.structured_json = structured_json,
-						  .text = text});
+	tool_call_done(call, &(struct tool_answer){.structured_json = structured_json,
+						   .text = text});
 }
 
 void tool_call_error(struct tool_call *call, const struct err *e)
 {
 	must(e->code != ERR_NONE);
-	call->on_done(call, &(struct tool_answer){.err = e});
+	tool_call_done(call, &(struct tool_answer){.err = e});
+}
+
+void tool_call_ask(struct tool_call *call, const struct tool_ask *asks, unsigned n,
+		   struct sv state)
+{
+	tool_call_done(call,
+		       &(struct tool_answer){.asks = asks, .nasks = n, .state = state});
 }

@@ -282,6 +282,7 @@ static int set_common(struct run_request *r, const struct cJSON *args, struct sv
 	r->stdin_text = js_str(js_get(args, "stdin"));
 	if (check_size("stdin", r->stdin_text, POL_MAX_STDIN_BYTES, "send less", e))
 		return -1;
+	r->background = js_is_true(js_get(args, "background"));
 	r->has_timeout = timeout != NULL;
 	if (timeout && js_int(timeout, &r->timeout_ms)) {
 		err_set(e, ERR_INVALID,

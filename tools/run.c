@@ -1,9 +1,15 @@
-/* run.c: a checked request to the keeper and its answer back; shared by the run_* tools. */
+/* run.c: a checked request to the keeper, and its answer back; shared by run_code and run_command.
+ *
+ * Theory of operation. A run outlives its call. The call ends when the run does, or before it with
+ * `running`: at once where background was asked for, after promote_ms otherwise; in both cases not before the
+ * keeper has said the run's id, as without it nobody could go on. Until the call has ended, cancelling it
+ * cancels the run. Output goes to the registry as it comes. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
 #include "tools/internal.h"
 
 #define PROGRESS_US 100000
+#define RETRY_MS 1000
 
 /* *ret stays -1 for nothing to send: the guest takes that for no file at all. */
 static int seal(const char *name, struct sv bytes, bool wanted, int *ret, struct err *e)
@@ -13,7 +19,136 @@ static int seal(const char *name, struct sv bytes, bool wanted, int *ret, struct
 	return wanted && *ret < 0 ? -1 : 0;
 }
 
-int run_start(struct tool_call *call, const struct run_request *req, struct err *e)
+/* --- answering -------------------------------------------------------------------------------- */
+
+static struct tool_call *take_call(struct run *r)
+{
+	struct tool_call *call = r->call;
+
+	loop_timer_stop(call->env.loop, &r->promote);
+	r->call = NULL;
+	call->state = NULL;
+	return call;
+}
+
+/* With `running`. The run goes on without the call. */
+static void answer_running(struct run *r)
+{
+	const struct run_page page = {.max_bytes = RUN_PAGE_BYTES};
+	AUTO_BUF json = {0};
+	AUTO_BUF text = {0};
+
+	buf_init(&json, RUN_MAX_ANSWER_BYTES);
+	buf_init(&text, RUN_MAX_ANSWER_BYTES);
+	/* where it cannot be told, or may not go on alone, the call waits on */
+	if (run_render_page(r, &page, &json, &text, NULL) || !run_detach(r)) {
+		loop_timer_set(r->call->env.loop, &r->promote, RETRY_MS);
+		return;
+	}
+	tool_call_done(take_call(r),
+		       &(struct tool_answer){.structured_json = buf_view(&json),
+					     .text = buf_view(&text),
+					     .running = true});
+}
+
+static void on_promote_due(struct loop_timer *t)
+{
+	struct run *r = t->arg;
+
+	r->answer_running = true;
+	if (r->id[0])
+		answer_running(r);
+}
+
+void run_answer_ended(struct tool_call *call, const struct run *r,
+		      const struct run_page *p)
+{
+	AUTO_BUF json = {0};
+	AUTO_BUF text = {0};
+	AUTO_BUF content = {0};
+	struct err e = {0};
+	int bad;
+
+	if (r->err.code) {
+		e = r->err; /* the run may be gone before the callback returns */
+		tool_call_error(call, &e);
+		return;
+	}
+	buf_init(&json, RUN_MAX_ANSWER_BYTES);
+	buf_init(&text, RUN_MAX_ANSWER_BYTES);
+	buf_init(&content, 2 * RUN_MAX_ANSWER_BYTES);
+	bad = p ? run_render_page(r, p, &json, &text, &e)
+		: run_render_ended(r, &json, &text, &e);
+	if (bad) {
+		tool_call_error(call, &e);
+		return;
+	}
+	if (!p)
+		run_links(r, buf_view(&text), &content);
+	/* without memory for the links the text still has their addresses */
+	tool_call_done(
+		call,
+		&(struct tool_answer){
+			.structured_json = buf_view(&json),
+			.text = buf_view(&text),
+			.content_json = content.failed ? SV("") : buf_view(&content)});
+}
+
+/* --- what the client says ----------------------------------------------------------------------- */
+
+static void on_accepted(void *arg, struct sv run_id)
+{
+	struct run *r = arg;
+
+	run_name(r, run_id);
+	if (r->call && r->answer_running && r->id[0])
+		answer_running(r);
+}
+
+static void on_bytes(void *arg, int stream, struct sv bytes)
+{
+	struct run *r = arg;
+
+	run_keep(r, stream == 1 ? RUN_STDOUT : RUN_STDERR, bytes);
+	waits_wake(r);
+}
+
+static void on_output(void *arg, uint64_t total_bytes)
+{
+	struct run *r = arg;
+	uint64_t now;
+
+	if (!r->call || !r->call->hooks->progress)
+		return;
+	now = loop_now_us();
+	if (r->reported_us && now - r->reported_us < PROGRESS_US)
+		return;
+	r->reported_us = now;
+	r->call->hooks->progress(r->call, total_bytes, SV(""));
+}
+
+static void on_done(void *arg, const struct sup_answer *a)
+{
+	struct run *r = arg;
+	struct tool_call *call = r->call ? take_call(r) : NULL;
+
+	/* it never began, and nobody was told that it had */
+	if (a->err && (!r->id[0] || (call && !r->waits))) {
+		run_forget(r);
+		if (call)
+			tool_call_error(call, a->err);
+		return;
+	}
+	run_end(r, a);
+	waits_wake(r);
+	if (call)
+		run_answer_ended(call, r, NULL);
+}
+
+/* --- start, cancel ------------------------------------------------------------------------------ */
+
+static int ask_client(struct run *r, struct tool_call *call,
+		      const struct run_request *req, struct err *e)
 {
 	AUTO_FD code = -1;
 	AUTO_FD input = -1;
@@ -25,69 +160,69 @@ int run_start(struct tool_call *call, const struct run_request *req, struct err 
 		.has_timeout = req->has_timeout,
 		.timeout_ms = req->timeout_ms,
 		.has_argv = req->has_argv,
-		.on_done = run_on_done,
-		.on_output = run_on_output,
+		.on_done = on_done,
+		.on_accepted = on_accepted,
+		.on_output = on_output,
+		.on_bytes = on_bytes,
+		.arg = r,
 	};
-	struct run *r;
 
 	if (seal("code", req->code, !req->has_argv, &code, e) ||
 	    seal("input", buf_view(&req->input), req->input.n > 0, &input, e) ||
 	    seal("stdin", req->stdin_text, req->stdin_text.n > 0, &in, e))
 		return -1;
-	r = mem_zalloc(sizeof(*r));
-	if (!r)
-		return err_set(e, ERR_LIMIT, "no memory for another run");
-	r->call = call;
-	call->state = o.arg = r;
 	o.code_fd = fd_steal(&code);
 	o.input_fd = fd_steal(&input);
 	o.stdin_fd = fd_steal(&in);
 	r->sup = sup_client_run(call->env.client, &o, e);
-	if (r->sup)
-		return 0;
-	call->state = NULL;
-	mem_free(r);
-	return -1;
+	return r->sup ? 0 : -1;
+}
+
+int run_start(struct tool_call *call, const struct run_request *req, struct err *e)
+{
+	const struct run_opts o = {.env = &call->env,
+				   .tool = req->tool,
+				   .language = req->language,
+				   .background = req->background};
+	int agreed = confirm_run(call, req, e);
+	struct run *r;
+
+	if (agreed <= 0)
+		return agreed;
+	r = runs_add(call->env.runs, &o, e);
+	if (!r)
+		return -1;
+	if (ask_client(r, call, req, e)) {
+		run_forget(r);
+		return -1;
+	}
+	r->call = call;
+	call->state = r;
+	r->answer_running = req->background;
+	r->promote = (struct loop_timer){.on_due = on_promote_due, .arg = r};
+	if (call->promote_ms && !req->background)
+		loop_timer_set(call->env.loop, &r->promote, call->promote_ms);
+	return 0;
 }
 
 void run_cancel(struct tool_call *call)
 {
 	struct run *r = call->state;
 
-	if (r)
+	if (r && r->sup)
 		sup_client_cancel(r->sup);
 }
 
-void run_on_output(void *run, uint64_t total_bytes)
+void run_break_off(struct run *r)
 {
-	struct run *r = run;
-	uint64_t now;
-
-	if (!r->call->on_progress)
-		return;
-	now = loop_now_us();
-	if (r->reported_us && now - r->reported_us < PROGRESS_US)
-		return;
-	r->reported_us = now;
-	r->call->on_progress(r->call, total_bytes, SV(""));
-}
-
-void run_on_done(void *run, const struct sup_answer *a)
-{
-	struct run *r = run;
-	struct tool_call *call = r->call;
-	AUTO_BUF json = {0};
-	AUTO_BUF text = {0};
+	struct tool_call *call = r->call ? take_call(r) : NULL;
 	struct err e = {0};
 
-	buf_init(&json, RUN_MAX_ANSWER_BYTES);
-	buf_init(&text, RUN_MAX_ANSWER_BYTES);
-	call->state = NULL;
-	mem_free(r);
-	if (a->err)
-		tool_call_error(call, a->err);
-	else if (run_render(a, &json, &text, &e))
+	err_set(&e, ERR_LOST, "the server is ending and ended the program with it");
+	if (r->sup)
+		sup_client_abandon(r->sup);
+	r->sup = NULL;
+	waits_break_off(r, &e);
+	if (call)
 		tool_call_error(call, &e);
-	else
-		tool_call_result(call, buf_view(&json), buf_view(&text));
 }

@@ -48,7 +48,12 @@ static int render(const struct tool_call *call, struct buf *json, struct buf *te
 
 	if (!info)
 		return err_set(e, ERR_BUSY, "the server has not finished starting");
-	return info_render(info, round_now.versions, &round_now.probes, json, text, e);
+	return info_render(&(struct info_facts){.info = info,
+						.versions = round_now.versions,
+						.probes = &round_now.probes,
+						.more = info_more_of(call->env.runs,
+								     call->promote_ms)},
+			   json, text, e);
 }
 
 static void end_round(void)
@@ -134,6 +139,11 @@ static void ask_probes(const struct tool_env *env)
 	round_now.probe_run = sup_client_run(env->client, &o, &round_now.probes.err);
 	if (round_now.probe_run)
 		round_now.pending++;
+}
+
+const struct info_version *sandbox_info_versions(void)
+{
+	return round_now.versions;
 }
 
 int sandbox_info_start(struct tool_call *call, struct err *e)

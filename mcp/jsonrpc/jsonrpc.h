@@ -31,6 +31,8 @@ enum rpc_code {
 	RPC_METHOD_NOT_FOUND = -32601,
 	RPC_INVALID_PARAMS = -32602,
 	RPC_INTERNAL_ERROR = -32603,
+	RPC_RESOURCE_NOT_FOUND = -32002,	/* until 2025-11-25; then RPC_INVALID_PARAMS */
+	RPC_HEADER_MISMATCH = -32020,
 	RPC_MISSING_CAPABILITY = -32021,
 	RPC_UNSUPPORTED_VERSION = -32022,
 };
@@ -87,6 +89,8 @@ void rpc_write_result(struct buf *b, struct sv id, struct sv result_json);
 void rpc_write_error(struct buf *b, struct sv id, enum rpc_code code, const struct err *e,
 		     struct sv extra_data_members);
 void rpc_write_notification(struct buf *b, const char *method, struct sv params_json);
+/* A request of ours; id is raw JSON text. */
+void rpc_write_request(struct buf *b, struct sv id, struct sv method, struct sv params_json);
 
 /* --- schema: the subset of JSON Schema 2020-12 that schemas/ use -------------------------------
  * type (one name), enum, const, properties, required, additionalProperties (bool or schema), items,
@@ -106,5 +110,8 @@ int rpc_schema_check(const struct cJSON *schema, struct cJSON *value, bool coerc
 /* -1 when schema or a schema in it uses a keyword or a form that rpc_schema_check does not know;
  * the error names it. */
 int rpc_schema_lint(const struct cJSON *schema, struct err *e);
+/* A copy of schema with only what rpc_schema_check knows, for schemas that say more than we check:
+ * it takes all that schema takes. Owned by the caller; NULL without memory. */
+struct cJSON *rpc_schema_known(const struct cJSON *schema);
 
 #endif

@@ -397,12 +397,11 @@ static int check(const struct cJSON *schema, struct cJSON *v, const struct field
 	if (type && !is_of_type(v, js_str(type)) &&
 	    !(c->coerce && coerce_string(v, js_str(type))))
 		return wrong(schema, v, at, c);
-	if (!among_literals(schema, v))
-		return wrong(schema, v, at, c);
-	if (cJSON_IsString(v) &&
-	    !within(schema, code_points(js_str(v)), "minLength", "maxLength"))
-		return wrong(schema, v, at, c);
-	if (cJSON_IsNumber(v) && !within(schema, v->valuedouble, "minimum", "maximum"))
+	if (!among_literals(schema, v) ||
+	    (cJSON_IsString(v) &&
+	     !within(schema, code_points(js_str(v)), "minLength", "maxLength")) ||
+	    (cJSON_IsNumber(v) &&
+	     !within(schema, v->valuedouble, "minimum", "maximum")))
 		return wrong(schema, v, at, c);
 	if (cJSON_IsArray(v))
 		return check_array(schema, v, at, c);
@@ -560,4 +559,41 @@ int rpc_schema_lint(const struct cJSON *schema, struct err *e)
 				return -1;
 	}
 	return 0;
+}
+
+static void keep_known(struct cJSON *schema)
+{
+	if (!cJSON_IsObject(schema))
+		return;
+	/* patternProperties and prefixItems narrow what these mean */
+	if (js_get(schema, "patternProperties"))
+		cJSON_DeleteItemFromObjectCaseSensitive(schema, "additionalProperties");
+	if (js_get(schema, "prefixItems"))
+		cJSON_DeleteItemFromObjectCaseSensitive(schema, "items");
+	for (struct cJSON *m = schema->child, *next; m; m = next) {
+		const struct keyword *k = keyword_of(m->string);
+
+		next = m->next;
+		if (!k || !has_form(m, k->form)) {
+			cJSON_Delete(cJSON_DetachItemViaPointer(schema, m));
+			continue;
+		}
+		if (k->form == SCHEMA || k->form == SCHEMA_OR_BOOL)
+			keep_known(m);
+		m = k->form == SCHEMA_MAP ? m->child : NULL;
+		for (; m; m = m->next) {
+			if (cJSON_IsBool(m))
+				m->type = (m->type & ~0xff) | cJSON_Object;
+			else
+				keep_known(m);
+		}
+	}
+}
+
+struct cJSON *rpc_schema_known(const struct cJSON *schema)
+{
+	struct cJSON *copy = cJSON_Duplicate(schema, 1);
+
+	keep_known(copy);
+	return copy;
 }

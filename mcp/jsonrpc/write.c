@@ -1,4 +1,4 @@
-/* write.c: results, errors and notifications -> one line of JSON each. */
+/* write.c: results, errors, notifications and requests -> one line of JSON each. */
 #include "mcp/jsonrpc/jsonrpc.h"
 
 /* A line break in JSON stands between tokens and means nothing; on stdio it would end the message.
@@ -56,5 +56,16 @@ void rpc_write_notification(struct buf *b, const char *method, struct sv params_
 		buf_str(b, ",\"params\":");
 		add_on_one_line(b, params_json);
 	}
+	buf_byte(b, '}');
+}
+
+void rpc_write_request(struct buf *b, struct sv id, struct sv method,
+		       struct sv params_json)
+{
+	start(b, id);
+	buf_str(b, ",\"method\":");
+	json_quote(b, method);
+	buf_str(b, ",\"params\":");
+	add_on_one_line(b, params_json.n ? params_json : SV("{}"));
 	buf_byte(b, '}');
 }

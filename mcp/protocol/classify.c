@@ -1,23 +1,17 @@
-/* classify.c: which era a request belongs to, and the envelope of the modern one.
+/* classify.c: what is checked of a request before its method: the envelope, versions, headers.
  *
- * The order of the checks is that of the reference server: envelope, version, then (methods.c)
- * method. Notifications are the same in both eras and do not come here. */
+ * The order is that of the reference server: envelope, header against body, version, the other
+ * headers, then (methods.c) the method. Notifications are the same in both eras and do not come
+ * here. */
 #include "mcp/protocol/internal.h"
 
 #include "sandbox/base/mem.h"
 
 #include <cjson/cJSON.h>
 
-/* RFC 5424 severities, MCP logging. */
-static const char *const log_levels[] = {"debug", "info",     "notice", "warning",
-					 "error", "critical", "alert",	"emergency"};
-
 static bool is_log_level(const struct cJSON *v)
 {
-	for (size_t i = 0; i < ARRAY_LEN(log_levels); i++)
-		if (js_is_str(v) && sv_eq(js_str(v), sv_of(log_levels[i])))
-			return true;
-	return false;
+	return js_is_str(v) && proto_log_level(js_str(v)) >= 0;
 }
 
 static bool is_string(const struct cJSON *v)
@@ -56,7 +50,7 @@ static int refuse_missing(const struct proto_ctx *c, const char *key)
 		PROTO_META_VERSION, PROTO_META_CAPS,
 		proto_revision_latest(PROTO_LEGACY)->name);
 	snprintf(extra, sizeof(extra), "\"envelope\":{\"missing\":[\"%s\"]}", key);
-	proto_send_error(c->p, c->m->id, RPC_INVALID_PARAMS, &e, sv_of(extra));
+	proto_refuse(c, RPC_INVALID_PARAMS, &e, sv_of(extra));
 	return -1;
 }
 
@@ -72,7 +66,7 @@ static int refuse_member(const struct proto_ctx *c, size_t row, const char *prob
 	snprintf(extra, sizeof(extra),
 		 "\"envelope\":{\"key\":\"%s\",\"problem\":\"%s\"}", envelope[row].key,
 		 problem);
-	proto_send_error(c->p, c->m->id, RPC_INVALID_PARAMS, &e, sv_of(extra));
+	proto_refuse(c, RPC_INVALID_PARAMS, &e, sv_of(extra));
 	return -1;
 }
 
@@ -93,13 +87,20 @@ static int refuse_version(const struct proto_ctx *c, struct sv requested)
 	jw_key(&w, "supported");
 	proto_revision_list(&w, PROTO_MODERN);
 	jw_kstr(&w, "requested", requested);
-	proto_send_error(c->p, c->m->id, RPC_UNSUPPORTED_VERSION, &e, buf_view(&extra));
+	proto_fail(c, RPC_UNSUPPORTED_VERSION, &e, buf_view(&extra));
+	return -1;
+}
+
+static int refuse_headers(const struct proto_ctx *c, const struct err *e)
+{
+	proto_fail(c, RPC_HEADER_MISMATCH, e, (struct sv){0});
 	return -1;
 }
 
 static int check_envelope(struct proto_ctx *c)
 {
 	struct sv version = js_str(js_get(c->meta, PROTO_META_VERSION));
+	struct err e = {0};
 
 	if (!js_get(c->meta, PROTO_META_VERSION))
 		return refuse_missing(c, PROTO_META_VERSION);
@@ -111,23 +112,67 @@ static int check_envelope(struct proto_ctx *c)
 		if (v && !envelope[i].valid(v))
 			return refuse_member(c, i, "invalid");
 	}
+	if (proto_check_version_header(c->in, version, &e))
+		return refuse_headers(c, &e);
 	c->rev = proto_revision_find(PROTO_MODERN, version);
-	return c->rev ? 0 : refuse_version(c, version);
+	if (!c->rev)
+		return refuse_version(c, version);
+	if (proto_check_headers(c->in, &e))
+		return refuse_headers(c, &e);
+	c->caps = proto_caps_read(js_get(c->meta, PROTO_META_CAPS));
+	return 0;
+}
+
+/* A client that says it is modern and then shakes hands would wait for a session in vain. */
+static int refuse_handshake(const struct proto_ctx *c)
+{
+	struct err e = {0};
+
+	err_set(&e, ERR_INVALID,
+		"Header mismatch: MCP-Protocol-Version names %.*s, which has no initialize",
+		PROTO_QUOTE(proto_version_header(c->in->headers)));
+	err_fix(&e,
+		"send the envelope of %s in _meta, or initialize without that header",
+		proto_revision_latest(PROTO_MODERN)->name);
+	return refuse_headers(c, &e);
+}
+
+static int classify_modern(struct proto_ctx *c)
+{
+	if (js_get(c->meta, PROTO_META_VERSION) || js_get(c->meta, PROTO_META_CAPS))
+		return check_envelope(c);
+	if (sv_eq(c->m->method, SV("initialize")))
+		return refuse_handshake(c);
+	/* A bare probe on stdio gets its answer: discovering needs nothing of the envelope. */
+	if (!c->in->headers && sv_eq(c->m->method, SV("server/discover"))) {
+		c->rev = proto_revision_latest(PROTO_MODERN);
+		return 0;
+	}
+	return refuse_missing(c, c->meta ? PROTO_META_VERSION : "_meta");
 }
 
 int proto_classify(struct proto_ctx *c)
 {
-	bool listen = sv_eq(c->m->method, SV("subscriptions/listen"));
-
-	if (js_get(c->meta, PROTO_META_VERSION) || js_get(c->meta, PROTO_META_CAPS))
-		return check_envelope(c);
-	/* A bare probe gets its answer: discovering needs nothing of the envelope. */
-	if (sv_eq(c->m->method, SV("server/discover"))) {
-		c->rev = proto_revision_latest(PROTO_MODERN);
-		return 0;
-	}
-	if (listen)
-		return refuse_missing(c, c->meta ? PROTO_META_VERSION : "_meta");
+	if (c->era == PROTO_MODERN)
+		return classify_modern(c);
 	c->rev = c->p->legacy;
+	c->caps = c->p->caps;
 	return 0;
+}
+
+int proto_check_legacy_header(const struct proto_ctx *c)
+{
+	struct sv named = proto_version_header(c->in->headers);
+	struct err e = {0};
+
+	if (!named.n || proto_revision_find(PROTO_LEGACY, named) ||
+	    proto_revision_find(PROTO_MODERN, named))
+		return 0;
+	err_set(&e, ERR_INVALID,
+		"Unsupported protocol version in MCP-Protocol-Version: %.*s",
+		PROTO_QUOTE(named));
+	err_fix(&e, "name the revision that initialize agreed on, up to %s",
+		proto_revision_latest(PROTO_LEGACY)->name);
+	proto_refuse(c, RPC_INVALID_REQUEST, &e, (struct sv){0});
+	return -1;
 }

@@ -1,10 +1,11 @@
-/* request.c: the requests in flight: their table, their cancellation, and the ones that only
- * listen.
+/* request.c: the requests in flight: their table, their end, their cancellation.
  *
- * Theory of operation. A request is unlinked and freed in one place, proto_request_end: by the
- * tool's answer (toolcall.c), or for a listener by its cancellation. Cancelling a call marks it,
- * silences it and asks the tool; its memory stays until the tool has answered, because the tool
- * holds a pointer into it. A cancelled id is free for reuse at once: its old owner is mute. */
+ * Theory of operation. A request is unlinked and freed in one place, proto_request_end, which also
+ * gives its sink the one end it must have. Cancelling a request ends it at once without an answer:
+ * its id is free, nothing more can be sent for it. Its call goes on by itself until the tool has
+ * answered, because the tool holds a pointer into it; that answer finds no request and is dropped.
+ *
+ * A transport may free the peer from within the end of a sink. So the peer is held there. */
 #include "mcp/protocol/internal.h"
 
 #include "sandbox/base/mem.h"
@@ -21,10 +22,10 @@ int proto_id_key(const struct rpc_msg *m, const struct cJSON *id, struct buf *re
 	return rpc_scalar_text(m, id, ret);
 }
 
-struct proto_request *proto_request_find(struct proto *p, struct sv key)
+struct proto_request *proto_request_find(struct proto_peer *p, struct sv key)
 {
 	for (struct proto_request *r = p->requests; r; r = r->next)
-		if (!r->cancelled && sv_eq(buf_view(&r->key), key))
+		if (sv_eq(buf_view(&r->key), key))
 			return r;
 	return NULL;
 }
@@ -39,10 +40,18 @@ static void release(struct proto_request *r)
 	mem_free(r);
 }
 
-struct proto_request *proto_request_new(const struct proto_ctx *c,
+static void read_token(struct proto_request *r, const struct proto_ctx *c)
+{
+	const struct cJSON *token = js_get(c->meta, "progressToken");
+
+	if (token && rpc_scalar_text(c->m, token, &r->token))
+		buf_reset(&r->token);
+}
+
+struct proto_request *proto_request_new(struct proto_ctx *c,
 					enum proto_request_kind kind)
 {
-	struct proto *p = c->p;
+	struct proto_peer *p = c->p;
 	struct proto_request *r = mem_zalloc(sizeof(*r));
 	struct err e = {0};
 
@@ -56,23 +65,32 @@ struct proto_request *proto_request_new(const struct proto_ctx *c,
 	if (!r || r->id.failed || r->key.failed) {
 		release(r);
 		err_set(&e, ERR_LIMIT, "no memory for the request");
-		proto_send_error(p, c->m->id, RPC_INTERNAL_ERROR, &e, (struct sv){0});
+		proto_fail(c, RPC_INTERNAL_ERROR, &e, (struct sv){0});
 		return NULL;
 	}
-	r->p = p;
+	r->peer = p;
 	r->kind = kind;
 	r->rev = c->rev;
+	r->sink = c->sink;
+	r->caps = c->caps;
+	r->log_level = proto_log_level(js_str(js_get(c->meta, PROTO_META_LOG)));
+	read_token(r, c);
 	r->next = p->requests;
 	if (r->next)
 		r->next->prev = r;
 	p->requests = r;
-	*(kind == PROTO_CALL ? &p->calls : &p->listens) += 1;
+	if (kind == PROTO_LISTEN) {
+		p->listens++;
+		c->s->listens++;
+		proto_watch_init(&r->watch, p, r);
+	}
+	c->taken = r;
 	return r;
 }
 
-void proto_request_end(struct proto_request *r)
+static void unlink_request(struct proto_request *r)
 {
-	struct proto *p = r->p;
+	struct proto_peer *p = r->peer;
 
 	if (r->prev)
 		r->prev->next = r->next;
@@ -80,40 +98,58 @@ void proto_request_end(struct proto_request *r)
 		p->requests = r->next;
 	if (r->next)
 		r->next->prev = r->prev;
-	*(r->kind == PROTO_CALL ? &p->calls : &p->listens) -= 1;
-	loop_timer_stop(p->o.loop, &r->tick);
+	if (r->kind != PROTO_LISTEN)
+		return;
+	p->listens--;
+	p->server->listens--;
+	proto_tasks_unlisten(r);
+	proto_watch_finish(&r->watch);
+}
+
+void proto_request_end(struct proto_request *r)
+{
+	struct proto_peer *p = r->peer;
+	struct proto_sink *sink = r->sink;
+
+	proto_peer_hold(p);
+	unlink_request(r);
+	if (r->call)
+		r->call->request = NULL;
 	release(r);
-	proto_settle(p);
+	if (sink)
+		sink->end(sink);
+	proto_peer_release(p);
 }
 
-void proto_request_cancel(struct proto_request *r)
+void proto_request_cancel(struct proto_request *r, bool with_end)
 {
-	must(!r->cancelled);
-	r->cancelled = true;
-	if (r->kind == PROTO_CALL)
-		proto_call_cancel(r);
-	else
-		proto_request_end(r);
+	struct proto_peer *p = r->peer;
+	struct proto_call *call = r->call;
+
+	proto_peer_hold(p);
+	if (!with_end)
+		r->sink = NULL;
+	if (call)
+		proto_asks_drop(call);
+	if (r->on_cancel)
+		r->on_cancel(r);
+	proto_request_end(r);
+	if (call)
+		proto_call_cancel(call);
+	proto_peer_release(p);
 }
 
-static struct proto_request *first_alive(const struct proto *p)
+/* From the start again after each: a tool may end other calls from within its cancel. */
+void proto_request_cancel_all(struct proto_peer *p, bool with_end)
 {
-	struct proto_request *r = p->requests;
-
-	while (r && r->cancelled)
-		r = r->next;
-	return r;
-}
-
-/* From the start again after each: a tool may answer from within its cancel. */
-void proto_request_cancel_all(struct proto *p)
-{
-	for (struct proto_request *r; (r = first_alive(p));)
-		proto_request_cancel(r);
+	proto_peer_hold(p);
+	while (p->requests)
+		proto_request_cancel(p->requests, with_end);
+	proto_peer_release(p);
 }
 
 /* Unknown ids are ignored: the answer and the cancellation may have crossed. */
-void proto_on_cancelled(const struct proto_ctx *c)
+void proto_on_cancelled(struct proto_ctx *c)
 {
 	struct proto_request *r;
 	AUTO_BUF key = {0};
@@ -123,58 +159,25 @@ void proto_on_cancelled(const struct proto_ctx *c)
 		return;
 	r = proto_request_find(c->p, buf_view(&key));
 	if (r)
-		proto_request_cancel(r);
+		proto_request_cancel(r, true);
 }
 
-static void acknowledge(const struct proto_request *r)
+static struct proto_request *of_sink(const struct proto_peer *p,
+				     const struct proto_sink *sink)
 {
-	AUTO_BUF params = {0};
-	AUTO_BUF b = {0};
-	struct jw w;
+	struct proto_request *r = p->requests;
 
-	buf_init(&params, 3 * RPC_MAX_ID_BYTES);
-	buf_init(&b, 4 * RPC_MAX_ID_BYTES);
-	jw_init(&w, &params);
-	jw_obj(&w);
-	jw_key(&w, "notifications");
-	jw_obj(&w);
-	jw_obj_end(&w);
-	jw_key(&w, "_meta");
-	jw_obj(&w);
-	jw_kraw(&w, PROTO_META_SUBSCRIPTION, buf_view(&r->id));
-	jw_obj_end(&w);
-	jw_obj_end(&w);
-	rpc_write_notification(&b, "notifications/subscriptions/acknowledged",
-			       buf_view(&params));
-	proto_send(r->p, &b);
+	while (r && r->sink != sink)
+		r = r->next;
+	return r;
 }
 
-/* subscriptions/listen: nothing here ever changes, so the honoured subset is empty whatever was
- * asked; the stream stays open until the client cancels it. */
-void proto_on_listen(const struct proto_ctx *c)
+void proto_sink_gone(struct proto_peer *p, struct proto_sink *sink)
 {
-	const struct cJSON *wanted = js_get(c->m->params, "notifications");
-	struct proto_request *r;
-	struct err e = {0};
-
-	if (wanted && !cJSON_IsObject(wanted)) {
-		err_set(&e, ERR_INVALID,
-			"Invalid params: notifications must be an object");
-		err_fix(&e,
-			"send notifications as an object, e.g. {\"toolsListChanged\":true}");
-		proto_send_error(c->p, c->m->id, RPC_INVALID_PARAMS, &e,
-				 (struct sv){0});
-		return;
-	}
-	if (c->p->listens >= PROTO_MAX_LISTENS) {
-		err_set(&e, ERR_LIMIT, "%d subscriptions are open already",
-			PROTO_MAX_LISTENS);
-		err_fix(&e, "cancel one of them first");
-		proto_send_error(c->p, c->m->id, RPC_INVALID_REQUEST, &e,
-				 (struct sv){0});
-		return;
-	}
-	r = proto_request_new(c, PROTO_LISTEN);
-	if (r)
-		acknowledge(r);
+	proto_peer_hold(p);
+	for (struct proto_request *r; (r = of_sink(p, sink));)
+		proto_request_cancel(r, false);
+	if (p->standalone == sink)
+		p->standalone = NULL;
+	proto_peer_release(p);
 }

@@ -1,4 +1,5 @@
-/* transport.h: bytes <-> whole messages, and nothing about what they mean.
+/* transport.h: bytes <-> whole messages, and nothing about what they mean. Two of them: stdio, and
+ * MCP's Streamable HTTP (below).
  *
  * stdio: one JSON message per line (MCP, transports/stdio). The protocol descriptors are moved away
  * from 0 and 1 before anything else runs (stdio_take_over), so that nothing can ever write noise
@@ -12,9 +13,11 @@
 #ifndef MCP_TRANSPORT_H
 #define MCP_TRANSPORT_H
 
+#include "mcp/http/http.h"
 #include "sandbox/base/buf.h"
 #include "sandbox/base/err.h"
 #include "sandbox/base/loop.h"
+#include "sandbox/supervise/supervise.h"
 
 #define STDIO_MAX_QUEUE_BYTES ((size_t)64 << 20)
 #define STDIO_EXCERPT_BYTES 256
@@ -47,5 +50,62 @@ void stdio_send(struct stdio_transport *t, struct sv message);
 /* Stops reading; calls on_flushed when all output is written, the peer is gone or timeout_ms has
  * passed. on_end is not called any more. */
 void stdio_flush(struct stdio_transport *t, uint64_t timeout_ms, void (*on_flushed)(void *arg));
+
+/* --- Streamable HTTP ----------------------------------------------------------------------------
+ * One path, /mcp, for both eras (MCP, transports, 2025-03-26 to 2026-07-28): a modern POST is a peer
+ * of its own; legacy POSTs, GET and DELETE belong to a session. Each request says who is calling; the
+ * keeper tells whether that is so. Host and Origin are checked on every request: a page in
+ * somebody's browser must not reach a server on his machine, whatever name it resolves to it.
+ *
+ * A session belongs to the principal that made it; to any other it does not exist. An SSE stream of
+ * a session that breaks is recorded, within limits, and goes on where the client comes back with
+ * Last-Event-ID. A second standalone GET takes the place of the first: the first is mostly a
+ * connection that has died without saying so, and clients do not recover from a 409.
+ *
+ * Also: GET /healthz; /.well-known/oauth-protected-resource (RFC 9728) when there is an issuer.
+ *
+ * Life cycle: streamable_new -> http_server_new with its handler -> streamable_drain ->
+ * http_server_free -> streamable_free -> proto_server_free. */
+struct streamable;
+struct proto_server;
+
+/* What this server is called; views are borrowed and outlive it. */
+struct streamable_site {
+	const uint16_t *ports;		/* of the TCP sockets */
+	unsigned nports;
+	bool exposed;			/* some are reachable from other hosts */
+	bool tls;			/* on the TCP sockets */
+	bool no_auth;			/* whoever reaches it may use it */
+	struct sv public_url;		/* "" or what clients use */
+	struct sv allow_hosts, allow_origins;	/* comma-separated */
+	struct sv issuer, scope;	/* OAuth; "" without */
+};
+
+struct streamable_opts {
+	struct loop *loop;
+	struct proto_server *server;
+	struct streamable_site site;
+	/* sup_client_auth and sup_client_auth_cancel, and what they work on. */
+	struct sup_client *client;
+	struct sup_auth *(*auth)(struct sup_client *c, struct sv credential, sup_auth_fn *on_done,
+				 void *arg, struct err *e);
+	void (*auth_cancel)(struct sup_auth *a);
+	/* 0: the default */
+	uint64_t keepalive_ms;		/* 15 s: a comment on a stream that was silent that long */
+	uint64_t silence_ms;		/* 10 s: then a response that has not begun becomes SSE */
+	uint64_t open_ms;		/* 100 ms: the same where SSE can be resumed */
+	uint64_t session_ms;		/* 30 min: a session nobody used ends */
+	uint64_t keep_ms;		/* 5 min: an ended stream can still be resumed */
+	unsigned max_sessions;		/* 4096; beyond, the longest unused ends */
+	unsigned max_sessions_each;	/* 64 of one principal; no limit with no_auth */
+	unsigned max_requests_each;	/* 512 modern ones of one principal in flight; likewise */
+};
+struct streamable *streamable_new(const struct streamable_opts *o, struct err *e);
+struct http_handler streamable_handler(struct streamable *t);
+/* SIGTERM: listening streams end with their result, calls in flight may take timeout_ms, then they
+ * are answered with an error. on_drained is called from the loop when all have been answered. */
+void streamable_drain(struct streamable *t, uint64_t timeout_ms, void (*on_drained)(void *arg), void *arg);
+/* After the HTTP server. */
+void streamable_free(struct streamable *t);
 
 #endif

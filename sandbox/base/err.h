@@ -12,6 +12,8 @@ enum err_code {
 	ERR_NOT_FOUND,	 /* no such language, handle, file */
 	ERR_LIMIT,	 /* a ceiling of ours was reached: smaller, fewer or later */
 	ERR_DENIED,	 /* policy says no */
+	ERR_UNAUTHENTICATED, /* who is calling is not known: show a credential */
+	ERR_FORBIDDEN,	 /* known, but not allowed this */
 	ERR_BUSY,	 /* try again later */
 	ERR_UNAVAILABLE, /* this host cannot do it: run doctor */
 	ERR_LOST,	 /* a process of ours died underneath the request */

@@ -14,7 +14,7 @@
 #include "sandbox/base/err.h"
 #include "sandbox/base/sv.h"
 
-#define IPC_MAX_BYTES 8192
+#define IPC_MAX_BYTES 12288	/* a run's request with a credential of 8 KiB fits */
 #define IPC_MAX_FDS 12
 
 struct ipc_msg {

@@ -262,6 +262,16 @@ uint32_t launch_front_uid(uint32_t uid_base)
 	return usable_uid_base(uid_base ? uid_base : DEFAULT_UID_BASE) + HOST_MAX_UIDS;
 }
 
+uint32_t launch_auth_uid(uint32_t uid_base)
+{
+	return launch_front_uid(uid_base) + 1;
+}
+
+uint32_t launch_fetch_uid(uint32_t uid_base)
+{
+	return launch_front_uid(uid_base) + 2;
+}
+
 /* Servers of one host take different blocks of uids: each holds a lock on its block's byte for as
  * long as it lives. Without the file (a read-only /run) all take the first, which is said. */
 static uint32_t take_uid_block(struct launch_host *h)

@@ -124,7 +124,11 @@ void launch_sandbox_kill(struct launch_sandbox *s, int step);
 bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s);
 
 /* --- roles ----------------------------------------------------------------------------------- */
-enum launch_role { LAUNCH_FRONT, LAUNCH_KEEPER, LAUNCH_LEDGER, LAUNCH_ROLE_COUNT };
+enum launch_role {
+	LAUNCH_FRONT, LAUNCH_KEEPER, LAUNCH_LEDGER, LAUNCH_AUTH, LAUNCH_FETCH,
+	LAUNCH_FRONT_HTTP,	/* to confine only: it is started as LAUNCH_FRONT */
+	LAUNCH_ROLE_COUNT
+};
 const char *launch_role_name(enum launch_role r);
 
 /* Re-executes this binary (/proc/self/exe) with argv; fds[i] becomes descriptor 3 + i there, 0 is
@@ -133,13 +137,16 @@ pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, 
 			struct err *e);
 /* The host uid of the front when root: the first after the sandboxes' (0: the default base). */
 uint32_t launch_front_uid(uint32_t uid_base);
+/* Those of the auth and the fetch role: the next two. */
+uint32_t launch_auth_uid(uint32_t uid_base);
+uint32_t launch_fetch_uid(uint32_t uid_base);
 /* Raises the soft limit of open files to the hard one: descriptors on their way through sockets
  * count against the sender's limit together with those of every other process of the user, sandboxed ones
  * included. Returns the limit. */
 uint64_t launch_raise_nofile(void);
 /* Gives up what the role does not need: capabilities, files (Landlock; dirs is the NULL-terminated
- * list it may change, or NULL), system calls. Must: be called when everything is open. Must not:
- * be undone. As root the front also changes to uid. */
+ * list it may change, the fetch role: read, or NULL), system calls. Must: be called when everything is open.
+ * Must not: be undone. As root front, auth and fetch also change to uid. */
 int launch_role_confine(enum launch_role r, const char *const *dirs, uint32_t uid,
 			struct err *e);
 

@@ -1,9 +1,13 @@
 /* role.c: the processes of fumehood: how each is started and what it gives up.
  *
- * front	parses what strangers send: no files, no exec, no sockets; as root another uid
+ * front	parses what strangers send: no files, no exec, no sockets (over HTTP: none but those it
+ *		accepts); as root another uid
  * keeper	starts sandboxes: its filter is inherited by bwrap, so it is a list of what is
  *		forbidden; as root it keeps CAP_SETUID, CAP_SETGID and CAP_KILL
  * ledger	one folder, no exec, no sockets; no capability
+ * auth		parses credentials: as the front, under a uid of its own
+ * fetch	gets the issuer's keys: reads a few files of /etc, talks to one host; no exec,
+ *		nothing to listen with; a uid of its own
  */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/landlock.h"
@@ -36,12 +40,24 @@ static const char *const common_calls[] = {
 	NULL,
 };
 
+/* Connections to sockets that are bound already. */
+static const char *const http_calls[] = {"accept4", NULL};
+
 /* SQLite on one folder. */
 static const char *const ledger_calls[] = {
 	"access", "faccessat", "faccessat2", "fallocate", "fchmod", "fchown", "fdatasync",
 	"flock", "fsync", "getcwd", "getegid", "geteuid", "getgid", "getuid", "lstat", "mkdirat",
 	"openat", "readlink", "stat", "statx", "statfs", "fstatfs", "unlink", "unlinkat",
 	"utimensat", NULL,
+};
+
+/* A name looked up, a connection made, certificates read. No bind but of a netlink socket, which
+ * getaddrinfo uses: an address that is bound is of no use without listen. */
+static const char *const fetch_calls[] = {
+	"access", "bind", "connect", "faccessat", "faccessat2", "getdents64", "getegid", "geteuid",
+	"getgid", "getpeername", "getsockname", "getsockopt", "getuid", "ioctl", "lstat",
+	"openat", "readlink", "readlinkat", "recvmmsg", "sendmmsg", "setsockopt", "socket", "stat",
+	"statx", "sysinfo", "uname", NULL,
 };
 
 /* None of these is needed to make a sandbox, and each has been a way to the kernel. */
@@ -62,16 +78,22 @@ static const struct role_row {
 	const char *name;
 	const char *const *allow[2]; /* allowlists; none: all but `forbid` */
 	const char *const *forbid;
-	bool no_files; /* Landlock with no rule but the given dirs */
-	bool own_uid; /* as root: change to the given uid */
 	uint64_t keep_caps; /* as root */
 	int death_signal; /* when the parent dies; 0: it ends with its socket */
+	bool no_files; /* Landlock with no rule but the given dirs */
+	bool read_only; /* which may only be read */
+	bool own_uid; /* as root: change to the given uid */
 } roles[] = {
 	[LAUNCH_FRONT] = {.name = "front",
 			  .allow = {common_calls},
 			  .no_files = true,
 			  .own_uid = true,
 			  .death_signal = SIGTERM},
+	[LAUNCH_FRONT_HTTP] = {.name = "front",
+			       .allow = {common_calls, http_calls},
+			       .no_files = true,
+			       .own_uid = true,
+			       .death_signal = SIGTERM},
 	[LAUNCH_KEEPER] = {.name = "keeper",
 			   .forbid = keeper_forbidden,
 			   .keep_caps =
@@ -80,6 +102,15 @@ static const struct role_row {
 	[LAUNCH_LEDGER] = {.name = "ledger",
 			   .allow = {common_calls, ledger_calls},
 			   .no_files = true},
+	[LAUNCH_AUTH] = {.name = "auth",
+			 .allow = {common_calls},
+			 .no_files = true,
+			 .own_uid = true},
+	[LAUNCH_FETCH] = {.name = "fetch",
+			  .allow = {common_calls, fetch_calls},
+			  .no_files = true,
+			  .read_only = true,
+			  .own_uid = true},
 };
 _Static_assert(sizeof(roles) / sizeof(*roles) == LAUNCH_ROLE_COUNT, "one row per role");
 
@@ -150,7 +181,7 @@ static int change_uid(uint32_t uid)
 		       : 0;
 }
 
-static int limit_files(const char *const *dirs)
+static int limit_files(const char *const *dirs, uint64_t access)
 {
 	struct landlock l;
 
@@ -159,7 +190,7 @@ static int limit_files(const char *const *dirs)
 	if (landlock_begin(&l))
 		return -1;
 	for (; dirs && *dirs; dirs++)
-		if (landlock_allow(&l, *dirs, LANDLOCK_ALL & ~LANDLOCK_EXECUTE))
+		if (landlock_allow(&l, *dirs, access & ~LANDLOCK_EXECUTE))
 			return -1;
 	return landlock_enforce(&l);
 }
@@ -252,7 +283,8 @@ int launch_role_confine(enum launch_role r, const char *const *dirs, uint32_t ui
 	/* secrets and other callers' data live here: no ptrace, no core */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return err_sys(e, "dumpable");
-	if (row->no_files && limit_files(dirs))
+	if (row->no_files &&
+	    limit_files(dirs, row->read_only ? LANDLOCK_READ : LANDLOCK_ALL))
 		return err_sys(e, "Landlock for the %s", row->name);
 	return limit_calls(row, e);
 }

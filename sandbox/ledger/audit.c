@@ -30,10 +30,10 @@ enum {
 /* What became of the run in this row of the list. */
 static struct sv list_status(sqlite3_stmt *st, const struct led_live *live)
 {
-	struct sv end = led_col(st, L_END);
+	struct sv end = led_col(st, L_END), kind = led_col(st, L_KIND);
 
-	if (sv_eq(led_col(st, L_KIND), SV("refused")))
-		return SV("refused");
+	if (!sv_eq(kind, SV("intent")))
+		return kind;
 	if (sv_eq(end, SV("unknown")))
 		return end;
 	if (end.n)
@@ -90,13 +90,24 @@ static int list_json(FILE *out, sqlite3_stmt *st, struct sv status, struct err *
 
 /* --- the table -------------------------------------------------------------------- */
 
-enum { C_TIME, C_RUN, C_TOOL, C_LANGUAGE, C_STATUS, C_DURATION, C_EXIT, C_COUNT };
+enum {
+	C_TIME,
+	C_RUN,
+	C_WHO,
+	C_TOOL,
+	C_LANGUAGE,
+	C_STATUS,
+	C_DURATION,
+	C_EXIT,
+	C_COUNT
+};
 #define CELL_SIZE 96
 struct cells {
 	char text[C_COUNT][CELL_SIZE];
 };
 static const struct cells titles = {{[C_TIME] = "TIME",
 				     [C_RUN] = "RUN",
+				     [C_WHO] = "PRINCIPAL",
 				     [C_TOOL] = "TOOL",
 				     [C_LANGUAGE] = "LANGUAGE",
 				     [C_STATUS] = "STATUS",
@@ -123,6 +134,7 @@ static void fill_cells(struct cells *c, sqlite3_stmt *st, struct sv status)
 	cell_text(c->text[C_TIME],
 		  sv_of(led_time(sqlite3_column_int64(st, L_TS), false, when)));
 	cell_text(c->text[C_RUN], led_col(st, L_RUN));
+	cell_text(c->text[C_WHO], led_col(st, L_PRINCIPAL));
 	cell_text(c->text[C_TOOL], led_col(st, L_TOOL));
 	cell_text(c->text[C_LANGUAGE], led_col(st, L_RUNTIME));
 	cell_text(c->text[C_STATUS], status);

@@ -12,7 +12,8 @@
  * gaps; ts_us is CLOCK_REALTIME since 1970; body is the text of one JSON object. Kinds: intent,
  * outcome and refused as the keeper reports them; unknown for an intent whose outcome nobody
  * will ever report; start and stop, which the ledger writes of itself (the keeper may add its
- * own; after its stop the ledger adds none).
+ * own; after its stop the ledger adds none); insecure_no_auth when a server lets in whoever comes;
+ * key_created and key_revoked, run_id being the key's public part, written by `fumehood key`.
  *
  * The chain shows what was altered by someone who did not recompute it to the end. Whoever may
  * write the file can do that, or put an older copy in its place: keep the head hash that
@@ -42,6 +43,8 @@ enum led_type {
 	LED_ACK,		/* u64 seq */
 	LED_NAK,		/* sv cause: the row could not be written */
 	LED_READY,		/* ledger -> keeper once, id 0: u64 last seq, u32 orphans closed */
+	LED_KEY_FIND,		/* sv id, sv hash of 32 bytes: whose API key is that? */
+	LED_KEY_FOUND,		/* struct led_key_found; id as in the question */
 };
 
 struct led_intent {
@@ -52,7 +55,7 @@ struct led_intent {
 };
 
 struct led_outcome {
-	struct sv run_id, status;
+	struct sv run_id, principal, status;
 	int64_t exit_code;		/* -1: none */
 	int64_t signal;			/* 0: none */
 	uint64_t duration_us, cpu_us, peak_memory_bytes;
@@ -60,7 +63,7 @@ struct led_outcome {
 };
 
 struct led_event {
-	struct sv kind;			/* "start", "stop", "refused" */
+	struct sv kind;			/* "start", "stop", "refused", "insecure_no_auth" */
 	struct sv run_id, principal;	/* may be empty */
 	struct sv detail;
 };
@@ -70,6 +73,56 @@ void led_put_intent(struct ipc_msg *m, const struct led_intent *r);
 void led_put_outcome(struct ipc_msg *m, const struct led_outcome *r);
 void led_put_event(struct ipc_msg *m, const struct led_event *r);
 
+/* --- API keys ---------------------------------------------------------------------- */
+/* A key is fh_ID_SECRET: ID 8 of [a-z0-9], public, to tell keys apart; SECRET 43 characters of
+ * base64url, 32 random bytes. Stored is SHA-256("fumehood-api-key-v1" NUL || key): there is nothing
+ * to guess in 256 random bits, so a slow hash (Argon2) would only make every request slow. The
+ * hashes are compared in constant time, an unknown ID against zeroes: one query in every case.
+ *
+ * Table `keys` of audit.db. Making and revoking a key is one transaction with its event, so the
+ * chain tells every key there ever was; `audit verify` holds the table against it. */
+#define LED_KEY_ID_SIZE 9		/* with its NUL, as all below */
+#define LED_KEY_TEXT_SIZE 56
+#define LED_KEY_NAME_SIZE 65		/* of [a-zA-Z0-9_.-], not beginning with fh_ */
+#define LED_MAX_KEYS 10000		/* revoked ones included */
+
+enum led_key_state {
+	LED_KEY_GOOD,
+	LED_KEY_UNKNOWN,	/* no such ID, or another secret */
+	LED_KEY_REVOKED,
+	LED_KEY_EXPIRED,
+	LED_KEY_FAILED,		/* could not be looked up */
+	LED_KEY_STATE_COUNT
+};
+struct led_key_found {
+	enum led_key_state state;
+	char name[LED_KEY_NAME_SIZE];	/* "" unless GOOD, REVOKED or EXPIRED */
+	uint64_t expires_us;		/* CLOCK_REALTIME; 0: does not */
+};
+
+/* The ID in a well-formed key (borrowed from it), or the empty view. */
+struct sv led_key_id(struct sv key);
+void led_key_hash(struct sv key, unsigned char ret[LED_HASH_BYTES]);
+void led_put_key_find(struct ipc_msg *m, struct sv id, const unsigned char hash[32]);
+int led_get_key_found(struct ipc_msg *m, struct led_key_found *ret);	/* 0, or -1 ill-formed */
+
+struct led_key {
+	char id[LED_KEY_ID_SIZE], name[LED_KEY_NAME_SIZE];
+	/* CLOCK_REALTIME, 0: never; used_us is behind by an hour at most */
+	uint64_t created_us, expires_us, used_us, revoked_us;
+};
+/* These three may run beside servers; the state folder is made when it is missing. The name must
+ * not be that of a key in force (ERR_INVALID). ret_text is the key, which is kept nowhere. */
+int led_key_create(const char *state_dir, struct sv name, uint64_t expires_us,
+		   char ret_text[LED_KEY_TEXT_SIZE], struct err *e);
+/* `which`: a name, or fh_ and the first characters of an ID. */
+int led_key_revoke(const char *state_dir, struct sv which, struct led_key *ret,
+		   struct err *e);
+/* Oldest first; key is borrowed for the call. */
+int led_key_each(const char *state_dir, void (*on_key)(void *arg, const struct led_key *key),
+		 void *arg, struct err *e);
+
+/* --- the role ---------------------------------------------------------------------- */
 struct led_opts {
 	int sock;			/* to the keeper; taken over */
 	const char *state_dir;		/* created 0700 when missing */
@@ -93,7 +146,8 @@ int led_audit_list(const struct led_query *q, FILE *out, struct err *e);
 int led_audit_show(const struct led_query *q, FILE *out, struct err *e);	/* all rows of a run */
 /* Recomputes the whole chain. 0 intact: prints "intact: N rows, head HASH" and warnings (open
  * intents whose server is dead); -1: e says which row is wrong and how. With json one object
- * {intact, rows, head, bad_row, cause, warnings_count, warnings} is printed in both cases.
+ * {intact, rows, head, bad_row, cause, warnings_count, warnings} is printed in both cases. API keys
+ * that are not as their events say are no less an alteration; bad_row is 0 then.
  * ret_rows may be NULL. */
 int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows, struct err *e);
 

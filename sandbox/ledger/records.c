@@ -34,7 +34,8 @@ static bool is_text(struct sv s, size_t max)
 
 static bool is_event_kind(struct sv s)
 {
-	return sv_eq(s, SV("start")) || sv_eq(s, SV("stop")) || sv_eq(s, SV("refused"));
+	return sv_eq(s, SV("start")) || sv_eq(s, SV("stop")) ||
+	       sv_eq(s, SV("refused")) || sv_eq(s, SV("insecure_no_auth"));
 }
 
 static bool intent_is_sound(const struct led_intent *r)
@@ -46,7 +47,8 @@ static bool intent_is_sound(const struct led_intent *r)
 
 static bool outcome_is_sound(const struct led_outcome *r)
 {
-	return r->run_id.n && is_run_id(r->run_id) && r->status.n &&
+	return r->run_id.n && is_run_id(r->run_id) &&
+	       is_text(r->principal, LED_MAX_PRINCIPAL) && r->status.n &&
 	       is_text(r->status, LED_MAX_NAME);
 }
 
@@ -88,6 +90,7 @@ void led_put_intent(struct ipc_msg *m, const struct led_intent *r)
 void led_put_outcome(struct ipc_msg *m, const struct led_outcome *r)
 {
 	ipc_put_sv(m, r->run_id);
+	ipc_put_sv(m, r->principal);
 	ipc_put_sv(m, r->status);
 	ipc_put_i64(m, r->exit_code);
 	ipc_put_i64(m, r->signal);
@@ -111,6 +114,30 @@ void led_put_event(struct ipc_msg *m, const struct led_event *r)
 	ipc_put_sv(m, cut.detail);
 	if (!event_is_sound(&cut))
 		m->bad = true;
+}
+
+static bool is_key_id(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
+		      (s.p[i] >= '0' && s.p[i] <= '9')))
+			return false;
+	return s.n == LED_KEY_ID_SIZE - 1;
+}
+
+void led_put_key_find(struct ipc_msg *m, struct sv id, const unsigned char hash[32])
+{
+	ipc_put_sv(m, id);
+	put_hash(m, hash);
+	if (!is_key_id(id))
+		m->bad = true;
+}
+
+void led_put_key_found(struct ipc_msg *m, const struct led_key_found *r)
+{
+	ipc_put_u32(m, r->state);
+	ipc_put_sv(m, sv_of(r->name));
+	ipc_put_u64(m, r->expires_us);
 }
 
 /* --- decoders --------------------------------------------------------------------- */
@@ -162,6 +189,7 @@ int led_get_outcome(struct ipc_msg *m, struct led_outcome *ret, struct err *e)
 	struct led_outcome r = {0};
 
 	r.run_id = ipc_get_sv(m, LED_MAX_RUN_ID);
+	r.principal = ipc_get_sv(m, LED_MAX_PRINCIPAL);
 	r.status = ipc_get_sv(m, LED_MAX_NAME);
 	r.exit_code = ipc_get_i64(m);
 	r.signal = ipc_get_i64(m);
@@ -185,6 +213,33 @@ int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e)
 	r.detail = ipc_get_sv(m, LED_MAX_DETAIL);
 	if (!ipc_end(m) || !event_is_sound(&r))
 		return ill_formed("event", e);
+	*ret = r;
+	return 0;
+}
+
+int led_get_key_find(struct ipc_msg *m, struct sv *ret_id, struct sv *ret_hash,
+		     struct err *e)
+{
+	struct sv id = ipc_get_sv(m, LED_KEY_ID_SIZE - 1);
+	struct sv hash = ipc_get_sv(m, LED_HASH_BYTES);
+
+	if (!ipc_end(m) || !is_key_id(id) || hash.n != LED_HASH_BYTES)
+		return ill_formed("question for a key", e);
+	*ret_id = id;
+	*ret_hash = hash;
+	return 0;
+}
+
+int led_get_key_found(struct ipc_msg *m, struct led_key_found *ret)
+{
+	struct led_key_found r = {0};
+
+	r.state = (enum led_key_state)ipc_get_u32(m);
+	ipc_get_cstr(m, r.name, sizeof(r.name));
+	r.expires_us = ipc_get_u64(m);
+	if (!ipc_end(m) || (unsigned)r.state >= LED_KEY_STATE_COUNT ||
+	    (r.state == LED_KEY_GOOD && !r.name[0]))
+		return -1;
 	*ret = r;
 	return 0;
 }

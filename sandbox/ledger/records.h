@@ -21,6 +21,11 @@ int led_get_intent(struct ipc_msg *m, struct led_intent *ret, struct err *e);
 int led_get_outcome(struct ipc_msg *m, struct led_outcome *ret, struct err *e);
 int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e);
 
+/* hash is borrowed from m. */
+int led_get_key_find(struct ipc_msg *m, struct sv *ret_id, struct sv *ret_hash,
+		     struct err *e);
+void led_put_key_found(struct ipc_msg *m, const struct led_key_found *r);
+
 /* The body of a row: one compact JSON object. */
 void led_body_intent(struct buf *b, const struct led_intent *r);
 void led_body_outcome(struct buf *b, const struct led_outcome *r);

@@ -137,6 +137,7 @@ static int on_outcome(struct role *r, struct err *e)
 		return -1;
 	led_body_outcome(&r->body, &x);
 	row.run_id = x.run_id;
+	row.principal = x.principal;
 	append(r, &row);
 	return 0;
 }
@@ -156,16 +157,37 @@ static int on_event(struct role *r, struct err *e)
 	return 0;
 }
 
+static int on_key_find(struct role *r, struct err *e)
+{
+	struct led_key_found found;
+	struct err why = {0};
+	struct sv id, hash;
+
+	if (led_get_key_find(&r->in, &id, &hash, e))
+		return -1;
+	led_key_find(&r->store, id, hash, &found, &why);
+	if (why.code)
+		log_err("ledger_key", &why);
+	/* "used" may have been noted */
+	if (r->store.unsynced && !r->sync.armed)
+		loop_timer_set(&r->loop, &r->sync, SYNC_MS);
+	ipc_start(&r->reply, LED_KEY_FOUND, r->in.id);
+	led_put_key_found(&r->reply, &found);
+	send_reply(r);
+	return 0;
+}
+
 static int handle(struct role *r, struct err *e)
 {
 	static int (*const on[])(struct role *, struct err *) = {
 		[0] = on_intent,
 		[LED_OUTCOME - LED_INTENT] = on_outcome,
 		[LED_EVENT - LED_INTENT] = on_event,
+		[LED_KEY_FIND - LED_INTENT] = on_key_find,
 	};
 	uint32_t row = r->in.type - LED_INTENT;
 
-	if (row >= ARRAY_LEN(on))
+	if (row >= ARRAY_LEN(on) || !on[row])
 		return err_set(e, ERR_INTERNAL, "the keeper sent a record of type %u",
 			       r->in.type);
 	buf_reset(&r->body);

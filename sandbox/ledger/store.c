@@ -37,6 +37,8 @@
 	" CASE WHEN json_valid(" row ".body) THEN json_extract(" row ".body,'$." key   \
 	"') END"
 
+#define KEY_COLUMNS "SELECT id, name, created_us, expires_us, used_us, revoked_us"
+
 static const char *const sql[] = {
 	[LED_SQL_IDENTITY] =
 		"SELECT (SELECT application_id FROM pragma_application_id),"
@@ -73,6 +75,13 @@ static const char *const sql[] = {
 		"CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN"
 		" SELECT RAISE(ABORT,'the record is append-only'); END;"
 		"PRAGMA application_id=1179143236; PRAGMA user_version=1;",
+	[LED_SQL_KEYS] =
+		"CREATE TABLE IF NOT EXISTS keys("
+		" id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL,"
+		" created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
+		" used_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+	[LED_SQL_HAS_KEYS] =
+		"SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='keys'",
 	[LED_SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[LED_SQL_COMMIT] = "COMMIT",
 	[LED_SQL_ROLLBACK] = "ROLLBACK",
@@ -105,7 +114,8 @@ static const char *const sql[] = {
 		BODY("i", "tool") "," BODY("i", "runtime") "," BODY("i", "detail") ","
 		" o.kind," BODY("o", "status") "," BODY("o", "duration_us") ","
 		BODY("o", "exit_code") "," BODY("o", "signal")
-		" FROM (SELECT * FROM audit WHERE kind IN ('intent','refused')"
+		" FROM (SELECT * FROM audit WHERE kind IN ('intent','refused','key_created',"
+		"  'key_revoked','insecure_no_auth')"
 		"  ORDER BY seq DESC LIMIT ?1) i"
 		" LEFT JOIN audit o ON o.seq=(SELECT min(seq) FROM audit"
 		"  WHERE run_id=i.run_id AND run_id<>'' AND seq>i.seq AND kind IN " ENDED
@@ -134,6 +144,35 @@ static const char *const sql[] = {
 	[LED_SQL_TRIGGERS] = "SELECT count(*) FROM sqlite_schema WHERE type='trigger'"
 			     " AND name IN ('audit_no_update','audit_no_delete')",
 	[LED_SQL_INTEGRITY] = "PRAGMA integrity_check(1)",
+	[LED_SQL_KEY_FIND] =
+		"SELECT hash, name, expires_us, revoked_us, used_us FROM keys WHERE id=?1",
+	[LED_SQL_KEY_USED] = "UPDATE keys SET used_us=?2 WHERE id=?1",
+	[LED_SQL_KEY_COUNT] = "SELECT count(*) FROM keys",
+	[LED_SQL_KEY_IN_FORCE] = "SELECT id FROM keys WHERE name=?1 AND revoked_us=0"
+				 " AND (expires_us=0 OR expires_us>?2)",
+	[LED_SQL_KEY_ADD] = "INSERT INTO keys VALUES(?1,?2,?3,?4,?5,0,0)",
+	[LED_SQL_KEY_BY_ID] =
+		KEY_COLUMNS " FROM keys WHERE id>=?1 AND id<?2 ORDER BY id LIMIT 2",
+	/* one in force before one that has expired: of a name there is at most one that is */
+	[LED_SQL_KEY_BY_NAME] =
+		KEY_COLUMNS " FROM keys WHERE name=?1"
+			    " ORDER BY revoked_us<>0, created_us DESC LIMIT 1",
+	[LED_SQL_KEY_REVOKE] = "UPDATE keys SET revoked_us=?2 WHERE id=?1",
+	[LED_SQL_KEY_EACH] = KEY_COLUMNS " FROM keys ORDER BY created_us, id",
+	[LED_SQL_KEYS_ODD] =
+		"SELECT id, name FROM keys k WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE"
+		"  a.run_id='fh_'||k.id AND a.run_id<>'' AND a.kind='key_created'"
+		"  AND " BODY(
+			"a",
+			"name") "=k.name"
+				"  AND " BODY(
+					"a",
+					"key_sha256") "=lower(hex(k.hash))"
+						      "  AND " BODY(
+							      "a",
+							      "expires_us") "=k.expires_us)"
+									    " OR (revoked_us<>0)<>EXISTS (SELECT 1 FROM audit a WHERE"
+									    "  a.run_id='fh_'||k.id AND a.run_id<>'' AND a.kind='key_revoked') LIMIT 1",
 };
 _Static_assert(ARRAY_LEN(sql) == LED_SQL_COUNT, "one string per statement");
 
@@ -412,18 +451,17 @@ static int ensure_schema(struct led_store *s, struct err *e)
 	if (exec(s, LED_SQL_PRAGMAS, "set up", e) || check_identity(s, &fresh, e) ||
 	    to_wal(s, e))
 		return -1;
-	if (!fresh)
-		return 0;
 	if (led_begin(s, e))
 		return -1;
-	if (exec(s, LED_SQL_SCHEMA, "make the tables", e) || led_commit(s, e)) {
+	if ((fresh && exec(s, LED_SQL_SCHEMA, "make the tables", e)) ||
+	    exec(s, LED_SQL_KEYS, "make the table of keys", e) || led_commit(s, e)) {
 		led_rollback(s);
 		return -1;
 	}
 	return 0;
 }
 
-static int open_locked(struct led_store *s, uint32_t *ret_orphans, struct err *e)
+static int open_db(struct led_store *s, struct err *e)
 {
 	AUTO_FD made = led_file_open(s->dir, file_names[0], e);
 
@@ -434,6 +472,11 @@ static int open_locked(struct led_store *s, uint32_t *ret_orphans, struct err *e
 	if (connect_db(s, SQLITE_OPEN_READWRITE, e) || ensure_schema(s, e))
 		return -1;
 	sqlite3_wal_hook(s->db, on_commit_pages, s);
+	return 0;
+}
+
+static int become_instance(struct led_store *s, uint32_t *ret_orphans, struct err *e)
+{
 	if (led_begin(s, e))
 		return -1;
 	if (led_instance_start(s, ret_orphans, e) || led_commit(s, e)) {
@@ -444,11 +487,9 @@ static int open_locked(struct led_store *s, uint32_t *ret_orphans, struct err *e
 	return led_sync(s, e);
 }
 
-int led_store_open(struct led_store *s, const char *state_dir, uint32_t *ret_orphans,
-		   struct err *e)
+/* Opens the folder and takes the opening lock. */
+static int open_dir(struct led_store *s, const char *state_dir, struct err *e)
 {
-	int rc;
-
 	*s = (struct led_store){.open = true, .dir = -1, .lock = -1};
 	s->dir = led_dir_open(state_dir, s->path, e);
 	if (s->dir < 0)
@@ -456,7 +497,28 @@ int led_store_open(struct led_store *s, const char *state_dir, uint32_t *ret_orp
 	s->lock = led_file_open(s->dir, "lock", e);
 	if (s->lock < 0 || led_lock(s->lock, LED_LOCK_OPENING, OPENING_MS, e))
 		return -1;
-	rc = open_locked(s, ret_orphans, e);
+	return 0;
+}
+
+int led_store_open(struct led_store *s, const char *state_dir, uint32_t *ret_orphans,
+		   struct err *e)
+{
+	int rc;
+
+	if (open_dir(s, state_dir, e))
+		return -1;
+	rc = open_db(s, e) || become_instance(s, ret_orphans, e) ? -1 : 0;
+	led_unlock(s->lock, LED_LOCK_OPENING);
+	return rc;
+}
+
+int led_store_open_tool(struct led_store *s, const char *state_dir, struct err *e)
+{
+	int rc;
+
+	if (open_dir(s, state_dir, e))
+		return -1;
+	rc = open_db(s, e);
 	led_unlock(s->lock, LED_LOCK_OPENING);
 	return rc;
 }

@@ -4,7 +4,8 @@
  * readers: led_store_open_ro -> led_stmt -> led_store_finish. A zeroed store may be finished.
  *
  * Tables: audit (the chain), head (seq and hash of the last row, so that rows cut off the end are
- * missed), open_runs (intents not yet closed), instances (servers). Only audit is evidence; the
+ * missed), open_runs (intents not yet closed), instances (servers), keys (API keys; a record made
+ * before there were keys gets the table when it is opened for writing). Only audit is evidence; the
  * others are look-ups that led_audit_verify holds against it. */
 #ifndef LEDGER_STORE_H
 #define LEDGER_STORE_H
@@ -23,6 +24,8 @@ enum led_sql {
 	LED_SQL_PRAGMAS_RO,
 	LED_SQL_WAL,
 	LED_SQL_SCHEMA,
+	LED_SQL_KEYS,
+	LED_SQL_HAS_KEYS,
 	LED_SQL_BEGIN,
 	LED_SQL_COMMIT,
 	LED_SQL_ROLLBACK,
@@ -48,6 +51,16 @@ enum led_sql {
 	LED_SQL_UNCLOSED,
 	LED_SQL_TRIGGERS,
 	LED_SQL_INTEGRITY,
+	LED_SQL_KEY_FIND,
+	LED_SQL_KEY_USED,
+	LED_SQL_KEY_COUNT,
+	LED_SQL_KEY_IN_FORCE,
+	LED_SQL_KEY_ADD,
+	LED_SQL_KEY_BY_ID,
+	LED_SQL_KEY_BY_NAME,
+	LED_SQL_KEY_REVOKE,
+	LED_SQL_KEY_EACH,
+	LED_SQL_KEYS_ODD,
 	LED_SQL_COUNT
 };
 
@@ -90,6 +103,8 @@ struct led_entry {
  * servers' intents as `unknown`, writes `start`. */
 int led_store_open(struct led_store *s, const char *state_dir, uint32_t *ret_orphans,
 		   struct err *e);
+/* For a deed at the command line: may write rows, but is no server: instance 0. */
+int led_store_open_tool(struct led_store *s, const char *state_dir, struct err *e);
 int led_store_open_ro(struct led_store *s, const char *state_dir, struct err *e);
 void led_store_finish(struct led_store *s);
 
@@ -122,6 +137,12 @@ int led_commit(struct led_store *s, struct err *e);
 /* A record in a file that was moved or replaced under us is no record: are they all in place? */
 int led_check_files(struct led_store *s, struct err *e);
 void led_rollback(struct led_store *s);	/* nothing to do outside a transaction */
+
+/* keys.c: looks one up and notes that it was used. Never fails: LED_KEY_FAILED, and e. */
+void led_key_find(struct led_store *s, struct sv id, struct sv hash,
+		  struct led_key_found *ret, struct err *e);
+/* Are the keys what their events say? -1: e names one that is not. */
+int led_key_verify(struct led_store *s, struct err *e);
 
 /* instance.c: inside one transaction, with the opening lock held. */
 int led_instance_start(struct led_store *s, uint32_t *ret_orphans, struct err *e);

@@ -318,7 +318,8 @@ int led_audit_verify(const struct led_query *q, FILE *out, uint64_t *ret_rows,
 	    led_run(&s, LED_SQL_SNAPSHOT, "read the record", e))
 		return -1;
 	rc = check_chain(&w, &mine) || check_head(&w, &mine) || check_file(&w, &mine) ||
-	     check_triggers(&w, &mine) || check_unclosed(&w, &live, &mine);
+	     check_triggers(&w, &mine) || check_unclosed(&w, &live, &mine) ||
+	     led_key_verify(&s, &mine);
 	if (q->json)
 		rc = report_json(out, &w, &mine) || rc;
 	else if (!rc)

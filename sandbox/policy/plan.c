@@ -6,7 +6,7 @@ struct plan {
 	enum pol_tool tool;
 	const struct pol_runtime *runtime; /* NULL: the program is in argv */
 	char interpreter[256];
-	char principal[64];
+	char principal[POL_PRINCIPAL_SIZE];
 	struct pol_limits limits;
 	bool has_argv;
 	bool timeout_clamped;

@@ -13,6 +13,7 @@
 #include "sandbox/base/sv.h"
 
 #define POL_MAX_RUNTIMES 16
+#define POL_PRINCIPAL_SIZE 128		/* with its NUL */
 #define POL_MAX_CODE_BYTES ((uint64_t)10 << 20)		/* the code of one call */
 #define POL_MAX_COMMAND_BYTES ((uint64_t)120 << 10)	/* one argument of execve(2): 128 KiB */
 #define POL_MAX_INPUT_BYTES ((uint64_t)32 << 20)	/* args, env and files of one call */
@@ -79,7 +80,7 @@ size_t pol_plan_size(void);		/* bytes of storage the caller provides */
 struct pol_context {
 	const struct pol_policy *policy;
 	const struct pol_host *host;
-	const char *principal;
+	const char *principal;		/* at most POL_PRINCIPAL_SIZE - 1 bytes, or the plan is refused */
 };
 
 /* Fills *mem (pol_plan_size() bytes, aligned for any type) and returns it in *ret. -1: refused; e

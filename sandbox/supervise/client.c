@@ -16,6 +16,8 @@
 
 #define GRACE_MS 2000
 #define READ_BYTES 65536
+#define MAX_AUTHS 4096
+#define MAX_AUTHS_IN_FLIGHT 64
 
 struct sup_run {
 	struct sup_client *c;
@@ -31,9 +33,22 @@ struct sup_run {
 	struct err err;
 	struct loop_timer timer;
 	void (*on_done)(void *arg, const struct sup_answer *a);
+	void (*on_accepted)(void *arg, struct sv run_id);
 	void (*on_output)(void *arg, uint64_t total_bytes);
 	void (*on_bytes)(void *arg, int stream, struct sv bytes);
 	void *arg;
+};
+
+/* A question of sup_client_auth. */
+struct sup_auth {
+	struct sup_client *c;
+	struct sup_auth *next;
+	uint64_t id;
+	bool sent;
+	sup_auth_fn *on_done; /* NULL: nobody wants the answer, but it will come */
+	void *arg;
+	size_t n; /* bytes; wiped when sent */
+	char bytes[];
 };
 
 struct sup_client {
@@ -42,6 +57,8 @@ struct sup_client {
 	int sock;
 	struct sup_run *runs;
 	unsigned active;
+	struct sup_auth *auths; /* oldest first */
+	unsigned nauths, auths_in_flight;
 	uint64_t next_id;
 	bool lost, ready;
 	struct sup_info info;
@@ -82,7 +99,8 @@ static void answer(struct sup_run *r)
 			       .out = &r->out,
 			       .errs = &r->errs};
 
-	r->on_done(r->arg, &a);
+	if (r->on_done)
+		r->on_done(r->arg, &a);
 	free_run(r);
 }
 
@@ -134,9 +152,12 @@ static void on_pipe_ready(struct loop_io *io, uint32_t events)
 		try_answer(r);
 		return;
 	}
-	if (r->on_bytes && s->total < r->output_max)
+	if (r->on_bytes && s->total < r->output_max) {
+		uint64_t room = r->output_max - s->total;
+
 		r->on_bytes(r->arg, io == &r->out_io ? 1 : 2,
-			    (struct sv){bytes, (size_t)n});
+			    (struct sv){bytes, (uint64_t)n < room ? (size_t)n : room});
+	}
 	stream_add(s, (struct sv){bytes, (size_t)n});
 	if (s->total > r->output_max)
 		send_stop(r, WIRE_OUTPUT_LIMIT);
@@ -163,13 +184,142 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 	r->out_io.fd = ipc_take_fd(m);
 	r->err_io.fd = ipc_take_fd(m);
 	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) ||
-	    fd_set_nonblock(r->err_io.fd))
+	    fd_set_nonblock(r->err_io.fd) ||
+	    loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
+	    loop_add(c->loop, &r->err_io, EPOLLIN, &e))
 		return -1;
-	return loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
-			       loop_add(c->loop, &r->err_io, EPOLLIN, &e)
-		       ? -1
-		       : 0;
+	if (r->on_accepted)
+		r->on_accepted(r->arg, sv_of(r->result.run_id));
+	return 0;
 }
+
+/* --- who is calling --------------------------------------------------------------------------- */
+
+static void free_auth(struct sup_auth *a)
+{
+	struct sup_client *c = a->c;
+	struct sup_auth **at = &c->auths;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	c->nauths--;
+	if (a->sent)
+		c->auths_in_flight--;
+	explicit_bzero(a->bytes, a->n);
+	mem_free(a);
+}
+
+/* Few at a time: their answers must fit into the socket while this process does something else. What
+ * the keeper's socket has no room for waits until it has. */
+static void send_auths(struct sup_client *c)
+{
+	bool full = false;
+
+	for (struct sup_auth *a = c->auths; a && !c->lost; a = a->next) {
+		struct err e = {0};
+		struct ipc_msg m;
+
+		if (a->sent || c->auths_in_flight >= MAX_AUTHS_IN_FLIGHT)
+			continue;
+		ipc_start(&m, SUP_AUTH, a->id);
+		ipc_put_sv(&m, (struct sv){a->bytes, a->n});
+		full = ipc_send(c->sock, &m, &e);
+		explicit_bzero(m.data, m.n);
+		if (full) /* gone: its socket will tell */
+			break;
+		a->sent = true;
+		c->auths_in_flight++;
+		explicit_bzero(a->bytes, a->n);
+	}
+	if (!c->lost)
+		loop_mod(c->loop, &c->io, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+struct sup_auth *sup_client_auth(struct sup_client *c, struct sv credential,
+				 sup_auth_fn *on_done, void *arg, struct err *e)
+{
+	struct sup_auth **at = &c->auths, *a = NULL;
+
+	if (credential.n > SUP_MAX_CREDENTIAL) {
+		err_set(e, ERR_INVALID, "the credential is longer than %d bytes",
+			SUP_MAX_CREDENTIAL);
+		return NULL;
+	}
+	if (c->lost) {
+		err_set(e, ERR_LOST, "the keeper process has ended");
+		return NULL;
+	}
+	if (c->nauths < MAX_AUTHS)
+		a = mem_zalloc(sizeof(*a) + credential.n);
+	if (!a) {
+		err_set(e, ERR_BUSY, "too many callers wait to be let in");
+		return NULL;
+	}
+	a->c = c;
+	a->id = c->next_id++;
+	a->on_done = on_done;
+	a->arg = arg;
+	a->n = credential.n;
+	if (a->n)
+		memcpy(a->bytes, credential.p, a->n);
+	while (*at)
+		at = &(*at)->next;
+	*at = a;
+	c->nauths++;
+	send_auths(c);
+	return a;
+}
+
+void sup_client_auth_cancel(struct sup_auth *a)
+{
+	a->on_done = NULL;
+	if (!a->sent)
+		free_auth(a);
+}
+
+/* The callback comes last: it may do anything, also free the client. */
+static void answer_auth(struct sup_auth *a, const struct sup_identity *id,
+			const struct err *e)
+{
+	struct sup_client *c = a->c;
+	sup_auth_fn *on_done = a->on_done;
+	void *arg = a->arg;
+
+	free_auth(a);
+	send_auths(c);
+	if (on_done)
+		on_done(arg, id, id ? NULL : e);
+}
+
+/* 0, or -1: not an answer to anything, or ill-formed. */
+static int on_auth_record(struct sup_client *c, struct ipc_msg *m)
+{
+	struct sup_auth *a = c->auths;
+	struct sup_identity id;
+	struct err e = {0};
+
+	while (a && (a->id != m->id || !a->sent))
+		a = a->next;
+	if (!a)
+		return -1;
+	if (m->type == SUP_IDENTITY ? wire_get_identity(m, &id) : wire_get_err(m, &e))
+		return -1;
+	answer_auth(a, m->type == SUP_IDENTITY ? &id : NULL, &e);
+	return 0;
+}
+
+static void lose_auths(struct sup_client *c)
+{
+	while (c->auths) {
+		struct err e = {0};
+
+		err_set(&e, ERR_LOST, "the keeper process has ended");
+		answer_auth(c->auths, NULL, &e);
+	}
+}
+
+/* --- records ------------------------------------------------------------------------------------ */
 
 /* 0, or -1: the record is not one the keeper may send now. */
 static int on_record(struct sup_client *c, struct ipc_msg *m)
@@ -184,6 +334,8 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 			c->on_ready(c->ready_arg);
 		return 0;
 	}
+	if (m->type == SUP_IDENTITY || m->type == SUP_UNKNOWN)
+		return on_auth_record(c, m);
 	if (!r || r->has_result || r->has_err)
 		return -1;
 	if (m->type == SUP_ACCEPTED && r->out_io.fd < 0 && r->err_io.fd < 0)
@@ -234,6 +386,7 @@ static void lose(struct sup_client *c)
 		}
 		answer(r);
 	}
+	lose_auths(c);
 	c->on_lost(c->lost_arg);
 }
 
@@ -242,9 +395,13 @@ static void on_keeper_ready(struct loop_io *io, uint32_t events)
 	struct sup_client *c = io->arg;
 	struct ipc_msg m;
 	struct err e = {0};
-	int got = ipc_recv(c->sock, &m, &e);
+	int got;
 
-	(void)events;
+	if (events & EPOLLOUT)
+		send_auths(c);
+	if (!(events & ~(uint32_t)EPOLLOUT)) /* it blocks */
+		return;
+	got = ipc_recv(c->sock, &m, &e);
 	if (got < 0 && e.sys == EAGAIN)
 		return;
 	if (got == 1 && !on_record(c, &m)) {
@@ -287,6 +444,8 @@ void sup_client_free(struct sup_client *c)
 		return;
 	while (c->runs)
 		free_run(c->runs);
+	while (c->auths)
+		free_auth(c->auths);
 	loop_del(c->loop, &c->io);
 	fd_close(&c->sock);
 	mem_free(c);
@@ -299,6 +458,9 @@ static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t
 
 	if (c->lost)
 		return err_set(e, ERR_LOST, "the keeper process has ended");
+	if (o->credential.n > SUP_MAX_CREDENTIAL)
+		return err_set(e, ERR_INVALID, "the credential is longer than %d bytes",
+			       SUP_MAX_CREDENTIAL);
 	ipc_start(&m, SUP_RUN, id);
 	wire_put_run(&m, &(struct wire_run){.tool = o->tool,
 					    .credential = o->credential,
@@ -331,6 +493,7 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 	r->c = c;
 	r->id = c->next_id++;
 	r->on_done = o->on_done;
+	r->on_accepted = o->on_accepted;
 	r->on_output = o->on_output;
 	r->on_bytes = o->on_bytes;
 	r->arg = o->arg;
@@ -347,6 +510,15 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 
 void sup_client_cancel(struct sup_run *r)
 {
+	send_stop(r, WIRE_CANCEL);
+}
+
+void sup_client_abandon(struct sup_run *r)
+{
+	r->on_done = NULL;
+	r->on_accepted = NULL;
+	r->on_output = NULL;
+	r->on_bytes = NULL;
 	send_stop(r, WIRE_CANCEL);
 }
 

@@ -2,7 +2,8 @@
  *
  * Theory of operation. The front gone (EOF) or SIGTERM: every run is cancelled, the process ends
  * when the last outcome is recorded. The ledger gone: nothing may run unrecorded, so every run is
- * ended at once and the process with it. Killed: bwrap and its guest die with this process
+ * ended at once and the process with it. The auth role gone: nobody's calls can be told from
+ * anybody's, so it ends in order, as without a front. Killed: bwrap and its guest die with this process
  * (--die-with-parent), and the process that started the roles removes the cgroups. */
 #include "sandbox/supervise/keeper.h"
 
@@ -92,12 +93,13 @@ static void stop_all(struct keeper *k, enum verdict_reason why)
 	}
 }
 
-static void front_left(struct keeper *k)
+void keeper_end(struct keeper *k)
 {
 	if (k->front_gone)
 		return;
 	k->front_gone = true;
 	loop_del(&k->loop, &k->front_io);
+	auth_drop_all(k);
 	stop_all(k, VERDICT_CANCEL);
 	end_if_idle(k);
 }
@@ -110,10 +112,17 @@ static int front_record(struct keeper *k, struct ipc_msg *m)
 	uint32_t why;
 
 	if (m->type == SUP_RUN) {
-		if (r || !m->id || wire_get_run(m, &w))
+		if (r || !m->id || auth_has(k, m->id, true) || wire_get_run(m, &w))
 			return -1;
-		run_new(k, m->id, &w);
-		keeper_pump(k);
+		auth_run(k, m->id, &w);
+		return 0;
+	}
+	if (m->type == SUP_AUTH) {
+		struct sv credential = ipc_get_sv(m, SUP_MAX_CREDENTIAL);
+
+		if (!ipc_end(m) || auth_has(k, m->id, false))
+			return -1;
+		auth_identify(k, m->id, credential);
 		return 0;
 	}
 	if (m->type != SUP_STOP)
@@ -121,6 +130,7 @@ static int front_record(struct keeper *k, struct ipc_msg *m)
 	why = ipc_get_u32(m);
 	if (!ipc_end(m) || (why != WIRE_CANCEL && why != WIRE_OUTPUT_LIMIT))
 		return -1;
+	auth_stop(k, m->id);
 	if (r) { /* else it has just ended: the records crossed */
 		if (!r->evidence.reason && !r->evidence.has_status)
 			r->evidence.reason =
@@ -144,9 +154,10 @@ static void on_front_ready(struct loop_io *io, uint32_t events)
 		log_msg(LOG_ERROR, "event=bad_record_from_front type=%u", m.type);
 		got = -1;
 	}
+	sodium_memzero(m.data, m.n < sizeof(m.data) ? m.n : sizeof(m.data));
 	ipc_finish(&m);
 	if (got != 1)
-		front_left(k);
+		keeper_end(k);
 }
 
 static void ledger_left(struct keeper *k)
@@ -161,7 +172,7 @@ static void ledger_left(struct keeper *k)
 		if (r->state == RUN_RECORDING || r->state == RUN_CLOSING)
 			run_event(r, EV_NOT_RECORDED);
 	}
-	front_left(k);
+	keeper_end(k);
 }
 
 static void on_ledger_ready(struct loop_io *io, uint32_t events)
@@ -177,6 +188,11 @@ static void on_ledger_ready(struct loop_io *io, uint32_t events)
 		return;
 	if (got != 1) {
 		ledger_left(k);
+		return;
+	}
+	if (m.type == LED_KEY_FOUND) {
+		auth_on_key(k, &m);
+		ipc_finish(&m);
 		return;
 	}
 	r = m.id ? run_find(k, m.id) : NULL;
@@ -198,7 +214,7 @@ static void on_signal(struct loop_io *io, uint32_t events)
 
 	(void)events;
 	if (read(io->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		front_left(k);
+		keeper_end(k);
 }
 
 static int open_signals(void)
@@ -249,6 +265,31 @@ static int await_ledger(struct keeper *k, struct err *e)
 	return got == 1 ? 0 : err_set(e, ERR_UNAVAILABLE, "the ledger did not start");
 }
 
+/* No record, no service: that nobody is asked who he is must be in the chain first. */
+static int record_no_auth(struct keeper *k, struct err *e)
+{
+	char who[32];
+	struct ipc_msg m;
+	bool good;
+
+	if (!(k->auth.modes & SUP_AUTH_NONE))
+		return 0;
+	log_msg(LOG_WARN, "event=insecure_no_auth");
+	snprintf(who, sizeof(who), "local:%u", (unsigned)getuid());
+	ipc_start(&m, LED_EVENT, 0);
+	led_put_event(&m, &(struct led_event){.kind = SV("insecure_no_auth"),
+					      .principal = sv_of(who),
+					      .detail = SV("callers are not asked who "
+							   "they are")});
+	if (ipc_send(k->ledger, &m, e) || ipc_recv(k->ledger, &m, e) != 1)
+		return err_set(e, ERR_UNAVAILABLE, "the ledger has gone");
+	good = m.type == LED_ACK;
+	ipc_finish(&m);
+	return good ? 0
+		    : err_set(e, ERR_UNAVAILABLE,
+			      "that nobody is asked who he is could not be recorded");
+}
+
 static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
 {
 	const uint64_t files = launch_raise_nofile();
@@ -267,7 +308,8 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 			     &k->host, e))
 		return -1;
 	launch_cgroups_sweep(0, false);
-	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e))
+	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) ||
+	    record_no_auth(k, e) || auth_open(k, e))
 		return -1;
 	k->front_io =
 		(struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};
@@ -291,7 +333,7 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 	struct err e = {0};
 	int bad;
 
-	snprintf(k.principal, sizeof(k.principal), "local:%u", (unsigned)getuid());
+	auth_init(&k.auth, o->auth_sock, o->auth_modes);
 	bad = open_all(&k, o, &e);
 	if (!bad) {
 		say_hello(&k);
@@ -299,10 +341,11 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 	}
 	if (bad)
 		log_err("keeper_failed", &e);
+	auth_finish(&k);
 	launch_host_free(k.host);
 	loop_finish(&k.loop);
 	fd_close(&k.signal_io.fd);
 	fd_close(&k.ledger);
 	fd_close(&k.front);
-	return bad || k.ledger_gone ? 1 : 0;
+	return bad || k.ledger_gone || k.auth.gone ? 1 : 0;
 }

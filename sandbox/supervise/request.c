@@ -63,13 +63,13 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 		mem, &req,
 		&(struct pol_context){.policy = pol_default(),
 				      .host = &launch_facts(r->k->host)->host,
-				      .principal = r->k->principal},
+				      .principal = r->principal},
 		&r->plan, e);
 }
 
 /* A refusal is answered when it is recorded: so a flood of them is bounded by what its sender may have
  * under way. */
-static void record_refusal(struct run *r)
+static void record_refusal(struct run *r, struct sv detail)
 {
 	struct keeper *k = r->k;
 	struct ipc_msg m;
@@ -79,10 +79,29 @@ static void record_refusal(struct run *r)
 	k->busy++;
 	ipc_start(&m, LED_EVENT, r->id);
 	led_put_event(&m, &(struct led_event){.kind = SV("refused"),
-					      .principal = sv_of(k->principal),
-					      .detail = sv_of(r->failure.cause)});
+					      .principal = sv_of(r->principal),
+					      .detail = detail});
 	if (keeper_ask_ledger(k, &m))
 		run_event(r, EV_NOT_RECORDED);
+}
+
+/* Nobody answers for these, so they are not only bounded but rationed: a stranger must not fill the
+ * disk. How many were left out is in the next that is recorded. */
+static void refuse_unknown(struct run *r)
+{
+	struct ration *ration = &r->k->auth.records;
+	const unsigned left_out = ration->denied;
+	char detail[400];
+
+	if (!ration_take(ration)) {
+		run_refuse(r, &r->failure);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "%s", r->failure.cause);
+	if (left_out)
+		snprintf(detail, sizeof(detail), "%s (and %u more like it before)",
+			 r->failure.cause, left_out);
+	record_refusal(r, sv_of(detail));
 }
 
 static void new_run_id(char dst[SUP_RUN_ID_SIZE])
@@ -94,7 +113,8 @@ static void new_run_id(char dst[SUP_RUN_ID_SIZE])
 	sodium_bin2hex(dst + 4, SUP_RUN_ID_SIZE - 4, raw, sizeof(raw));
 }
 
-void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
+void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
+	     const struct sup_identity *who, const struct err *why)
 {
 	struct run *r = mem_zalloc(sizeof(*r)), **at = &k->runs;
 	struct err e = {0};
@@ -130,6 +150,12 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w)
 		run_refuse(r, &e);
 		return;
 	}
+	if (!who) {
+		r->failure = *why;
+		refuse_unknown(r);
+		return;
+	}
+	memcpy(r->principal, who->principal, sizeof(r->principal));
 	if (make_plan(r, w, &r->failure))
-		record_refusal(r);
+		record_refusal(r, sv_of(r->failure.cause));
 }

@@ -354,6 +354,7 @@ static void close_books(struct run *r)
 		&m,
 		&(struct led_outcome){
 			.run_id = sv_of(r->run_id),
+			.principal = sv_of(pol_plan_principal(r->plan)),
 			.status = r->failure.code
 					  ? SV("not_started")
 					  : sv_of(sup_status_name(r->result.status)),

@@ -11,6 +11,7 @@
 
 #include "sandbox/base/buf.h"
 #include "sandbox/base/err.h"
+#include "sandbox/base/ipc.h"
 #include "sandbox/base/loop.h"
 #include "sandbox/policy/policy.h"
 
@@ -75,7 +76,7 @@ struct sup_answer {
 
 struct sup_run_opts {
 	enum pol_tool tool;
-	struct sv credential;		/* forwarded; the keeper resolves the principal */
+	struct sv credential;		/* forwarded; the keeper resolves the principal: see below */
 	struct sv language;
 	bool has_timeout;
 	int64_t timeout_ms;
@@ -83,9 +84,12 @@ struct sup_run_opts {
 	int code_fd, input_fd, stdin_fd;	/* sealed memfds or -1; taken over in every case */
 	/* Called once, later, never from within sup_client_run. The run is freed after it. */
 	void (*on_done)(void *arg, const struct sup_answer *a);
+	/* The run has its id and starts. Not called for one that never does. May be NULL. */
+	void (*on_accepted)(void *arg, struct sv run_id);
 	/* Output arrived: total bytes of both streams so far. May be NULL. */
 	void (*on_output)(void *arg, uint64_t total_bytes);
-	/* Every byte of stream 1 or 2 as it comes, up to the output ceiling. May be NULL. */
+	/* Every byte of stream 1 or 2 as it comes, up to the output ceiling and not past it; before
+	 * on_output. May be NULL. */
 	void (*on_bytes)(void *arg, int stream, struct sv bytes);
 	void *arg;
 };
@@ -99,7 +103,36 @@ void sup_client_free(struct sup_client *c);
 struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *o,
 			       struct err *e);
 void sup_client_cancel(struct sup_run *r);
+/* The same, and none of its callbacks is called any more: arg may go. Not from within on_done. */
+void sup_client_abandon(struct sup_run *r);
 unsigned sup_client_active(const struct sup_client *c);	/* runs not yet answered */
+
+/* --- who is calling --------------------------------------------------------------------------- */
+/* A credential is a word, a blank and bytes, at most SUP_MAX_CREDENTIAL in all:
+ *	""		the process that started this one (stdio, run, doctor)
+ *	"bearer TOKEN"	an API key (fh_...) or a JWT
+ *	"cert DER"	a client certificate whose possession TLS has proven to the front
+ *	"none"		nobody asked: only where the keeper was told so (--insecure-no-auth)
+ * The front passes it on as it came and asserts nothing. The keeper resolves it for every run by
+ * itself; this is for all else the front answers (lists, resources, 401).
+ *
+ * API keys are looked up by the ledger, each time: a revoked one is refused at once. Tokens and
+ * certificates are checked by the auth role (mcp/auth); a yes is believed for at most 60 s. */
+#define SUP_MAX_CREDENTIAL 8192
+#define SUP_PRINCIPAL_SIZE 128
+struct sup_identity {
+	char principal[SUP_PRINCIPAL_SIZE];	/* "key:ci", "oauth:ISSUER#SUB", "cert:CN", "local:0", "anonymous" */
+	uint64_t expires_us;		/* CLOCK_REALTIME; 0: does not */
+};
+/* Called once, later, never from within sup_client_auth. Exactly one of id and e is
+ * set: ERR_UNAUTHENTICATED (no or a bad credential: 401), ERR_INVALID (malformed: 400), ERR_FORBIDDEN
+ * (scope: 403), else 503. */
+typedef void sup_auth_fn(void *arg, const struct sup_identity *id, const struct err *e);
+struct sup_auth;
+/* The credential is copied. NULL on error (too long: ERR_INVALID), e says why. */
+struct sup_auth *sup_client_auth(struct sup_client *c, struct sv credential, sup_auth_fn *on_done, void *arg,
+				 struct err *e);
+void sup_client_auth_cancel(struct sup_auth *a);	/* on_done will not be called */
 
 /* What the keeper found at start: answered from the READY record, so synchronous. */
 struct sup_info {
@@ -125,14 +158,40 @@ int sup_input_env(struct buf *b, struct sv name, struct sv value, struct err *e)
 int sup_input_file(struct buf *b, struct sv path, struct sv content, struct err *e);
 int sup_input_cwd(struct buf *b, struct sv path, struct err *e);
 
+/* --- the line from the keeper to the auth role --------------------------------------------------- */
+/* Records; id is the keeper's number, echoed. The answers may come in any order. */
+enum sup_check_type {
+	SUP_CHECK_TOKEN = 400,	/* sv: a JWT */
+	SUP_CHECK_CERT,		/* sv: a certificate, DER */
+	SUP_CHECKED,		/* struct sup_check */
+};
+/* The verdict: id is set, or code is not ERR_NONE and the reason is for the log alone. */
+struct sup_check {
+	enum err_code code;	/* ERR_UNAUTHENTICATED, ERR_FORBIDDEN, ERR_UNAVAILABLE */
+	struct sup_identity id;
+	char reason[160];
+};
+void sup_put_check(struct ipc_msg *m, const struct sup_check *c);
+int sup_get_check(struct ipc_msg *m, struct sup_check *ret);	/* 0, or -1 ill-formed */
+
 /* --- the keeper ------------------------------------------------------------------------------ */
+/* Which credentials are taken; all others are refused. */
+enum sup_auth_mode {
+	SUP_AUTH_LOCAL = 1,	/* "": principal "local:UID" */
+	SUP_AUTH_NONE = 2,	/* "none": "anonymous"; an audit event says so at start */
+	SUP_AUTH_KEYS = 4,	/* "bearer fh_...": "key:NAME" */
+	SUP_AUTH_OAUTH = 8,	/* "bearer JWT": needs auth_sock */
+	SUP_AUTH_CERT = 16,	/* "cert DER": needs auth_sock */
+};
 struct sup_keeper_opts {
 	int front_sock, ledger_sock;	/* taken over */
+	int auth_sock;			/* to the auth role, taken over; -1: there is none */
+	unsigned auth_modes;		/* enum sup_auth_mode, or-ed; 0: nobody is let in */
 	const char *bwrap_path;		/* NULL: look in the usual places */
 	uint32_t uid_base, uid_count;	/* host uids for sandboxes when root */
 	uint32_t max_runs, max_queue;
 };
-/* Runs until the front has gone; returns the process' exit code. */
+/* Runs until the front, the ledger or the auth role has gone; returns the process' exit code. */
 int sup_keeper_main(const struct sup_keeper_opts *o);
 
 #endif

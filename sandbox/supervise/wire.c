@@ -46,7 +46,7 @@ int wire_get_run(struct ipc_msg *m, struct wire_run *r)
 	int *const fds[3] = {&r->code_fd, &r->input_fd, &r->stdin_fd};
 
 	r->tool = (enum pol_tool)ipc_get_u32(m);
-	r->credential = ipc_get_sv(m, 4096);
+	r->credential = ipc_get_sv(m, SUP_MAX_CREDENTIAL);
 	r->language = ipc_get_sv(m, 256);
 	r->has_timeout = ipc_get_u32(m);
 	r->has_argv = ipc_get_u32(m);
@@ -170,4 +170,39 @@ int wire_get_err(struct ipc_msg *m, struct err *e)
 	ipc_get_cstr(m, e->cause, sizeof(e->cause));
 	ipc_get_cstr(m, e->remediation, sizeof(e->remediation));
 	return ipc_end(m) ? 0 : -1;
+}
+
+void wire_put_identity(struct ipc_msg *m, const struct sup_identity *i)
+{
+	ipc_put_sv(m, sv_of(i->principal));
+	ipc_put_u64(m, i->expires_us);
+}
+
+/* An identity without a name is none: nothing must ever compare equal to it. */
+int wire_get_identity(struct ipc_msg *m, struct sup_identity *i)
+{
+	ipc_get_cstr(m, i->principal, sizeof(i->principal));
+	i->expires_us = ipc_get_u64(m);
+	return ipc_end(m) && i->principal[0] ? 0 : -1;
+}
+
+void sup_put_check(struct ipc_msg *m, const struct sup_check *c)
+{
+	ipc_put_u32(m, c->code);
+	ipc_put_sv(m, sv_of(c->id.principal));
+	ipc_put_u64(m, c->id.expires_us);
+	ipc_put_sv(m, sv_of(c->reason));
+}
+
+int sup_get_check(struct ipc_msg *m, struct sup_check *ret)
+{
+	uint32_t code = ipc_get_u32(m);
+
+	*ret = (struct sup_check){.code = (enum err_code)code};
+	ipc_get_cstr(m, ret->id.principal, sizeof(ret->id.principal));
+	ret->id.expires_us = ipc_get_u64(m);
+	ipc_get_cstr(m, ret->reason, sizeof(ret->reason));
+	if (!ipc_end(m) || code >= ERR_CODE_COUNT)
+		return -1;
+	return (code == ERR_NONE) == (ret->id.principal[0] != '\0') ? 0 : -1;
 }

@@ -6,15 +6,19 @@
  *	                      <---     SUP_ACCEPTED + the output pipes' read ends
  *	SUP_STOP              --->     (a cancel, or the output ceiling was reached)
  *	                      <---     SUP_ENDED    the verdict; or SUP_REFUSED, before or after ACCEPTED
+ *	SUP_AUTH              --->     who is that?
+ *	                      <---     SUP_IDENTITY, or SUP_UNKNOWN with why not
  *
- * id is the front's number for the run. A record out of order or ill-formed ends the connection. */
+ * id is the front's number for the run or the question. A record out of order or ill-formed ends the
+ * connection. */
 #ifndef SANDBOX_SUPERVISE_WIRE_H
 #define SANDBOX_SUPERVISE_WIRE_H
 
 #include "sandbox/base/ipc.h"
 #include "sandbox/supervise/supervise.h"
 
-enum wire_type { SUP_HELLO = 300, SUP_RUN, SUP_ACCEPTED, SUP_STOP, SUP_ENDED, SUP_REFUSED };
+enum wire_type { SUP_HELLO = 300, SUP_RUN, SUP_ACCEPTED, SUP_STOP, SUP_ENDED, SUP_REFUSED, SUP_AUTH,
+		 SUP_IDENTITY, SUP_UNKNOWN };
 enum wire_stop { WIRE_CANCEL = 1, WIRE_OUTPUT_LIMIT = 2 };
 
 struct wire_run {
@@ -33,5 +37,7 @@ void wire_put_result(struct ipc_msg *m, const struct sup_result *r);
 int wire_get_result(struct ipc_msg *m, struct sup_result *r);
 void wire_put_err(struct ipc_msg *m, const struct err *e);
 int wire_get_err(struct ipc_msg *m, struct err *e);
+void wire_put_identity(struct ipc_msg *m, const struct sup_identity *i);
+int wire_get_identity(struct ipc_msg *m, struct sup_identity *i);
 
 #endif

@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import mcp  # noqa: E402
+import mcp_http  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +48,14 @@ def shared():
     with mcp.Server() as made:
         made.initialize()
         yield made
+
+
+@pytest.fixture(scope="module", params=["h1", "h2"])
+def wire(request):
+    """What the HTTP client speaks: each test that asks for it runs over both."""
+    found = mcp_http.wire_or_skip(request.param)
+    if not isinstance(found, str):
+        return found
+    if os.environ.get("MUST_RUN") == "1":
+        pytest.fail(found)
+    return pytest.skip(found)

@@ -57,7 +57,7 @@ def test_every_run_is_listed_with_its_end(state):
     row = listed[second["run_id"]]
     assert (row["tool"], row["status"]) == ("run_command", "timeout")
     title, *rows = table.splitlines()
-    assert title.split() == ["TIME", "RUN", "TOOL", "LANGUAGE", "STATUS", "DURATION", "EXIT"]
+    assert title.split() == ["TIME", "RUN", "PRINCIPAL", "TOOL", "LANGUAGE", "STATUS", "DURATION", "EXIT"]
     assert [line.split()[1] for line in rows] == list(listed)
     assert len({line.index("run_") for line in rows} | {title.index("RUN")}) == 1
 

@@ -34,7 +34,7 @@ def test_requests_before_initialize_are_served():
 
 def test_an_unknown_method_before_initialize_is_an_error_and_not_the_end():
     with mcp.Server() as s:
-        for method in ("server/foo", "tasks/list", "resources/list", "prompts/list"):
+        for method in ("server/foo", "elicitation/create", "resources/none", "prompts"):
             with pytest.raises(mcp.RpcError) as why:
                 s.request(method)
             assert why.value.code == -32601
@@ -50,10 +50,13 @@ def test_a_second_initialize_agrees_anew():
         assert "outputSchema" not in s.tools()["run_code"]
 
 
-def test_logging_is_neither_declared_nor_served(server):
-    with pytest.raises(mcp.RpcError) as why:
-        server.request("logging/setLevel", {"level": "debug"})
-    assert why.value.code == -32601
+def test_a_log_level_is_taken_when_it_is_one(server):
+    assert server.request("logging/setLevel", {"level": "debug"}) == {}
+    for level in ("loud", "", None, 3):
+        with pytest.raises(mcp.RpcError) as why:
+            server.request("logging/setLevel", {"level": level})
+        assert why.value.code == -32602
+        assert "emergency" in why.value.data["remediation"]
 
 
 def test_notifications_are_never_answered(server):

@@ -16,7 +16,10 @@ def ask(server, method, meta, **params):
 def test_discover_tells_what_there_is(modern):
     result = modern.request("server/discover")
     assert result["supportedVersions"] == [mcp.MODERN]
-    assert result["capabilities"] == {"tools": {}}
+    capabilities = result["capabilities"]
+    assert capabilities["tools"] == capabilities["prompts"] == {"listChanged": True}
+    assert capabilities["resources"] == {"listChanged": True, "subscribe": True}
+    assert capabilities["logging"] == capabilities["completions"] == {}
 
 
 def test_a_probe_without_an_envelope_is_answered():
@@ -56,7 +59,7 @@ def test_an_unsupported_version_is_refused_with_those_that_are(modern, version):
 
 @pytest.mark.parametrize("method", [
     "initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
-    "tasks/list", "resources/list", "prompts/list", "completion/complete", "no/such/method"])
+    "tasks/list", "tasks/result", "sampling/createMessage", "no/such/method", ""])
 def test_removed_and_unknown_methods_are_not_found(modern, method):
     with pytest.raises(mcp.RpcError) as why:
         modern.request(method)
@@ -72,19 +75,23 @@ def test_a_call_runs(modern):
 
 
 def test_a_subscription_is_acknowledged_and_ends_by_cancellation(modern):
-    wanted = {"notifications": {"toolsListChanged": True, "resourceSubscriptions": ["x://y"]}}
+    wanted = {"notifications": {"toolsListChanged": True, "promptsListChanged": False,
+                                "resourceSubscriptions": ["x://y"], "more": [1]}}
     listen = modern.send("subscriptions/listen", wanted, ident="listen:0")
     ack = modern.notification("notifications/subscriptions/acknowledged")
-    assert ack["notifications"] == {}
+    assert ack["notifications"] == {"toolsListChanged": True, "resourceSubscriptions": ["x://y"]}
     assert ack["_meta"][mcp.META + "subscriptionId"] == "listen:0"
     modern.run_code(code="print(1)")
     assert modern.cancel(listen)
     assert modern.silent()
 
 
-def test_open_subscriptions_do_not_hold_up_the_end(modern):
-    for _ in range(5):
-        modern.send("subscriptions/listen", {"notifications": {}})
+def test_open_subscriptions_end_with_their_result_when_the_server_ends(modern):
+    listens = [modern.send("subscriptions/listen", {"notifications": {}}) for _ in range(5)]
+    modern.close_stdin()
+    for listen in listens:
+        result = modern.result_of(listen)
+        assert result["_meta"][mcp.META + "subscriptionId"] == listen
 
 
 def test_both_eras_share_one_process():

@@ -60,6 +60,19 @@ static bool event(struct buf *b, struct err *e)
 	return true;
 }
 
+/* A question has no body, so one is put there. */
+static bool key_find(struct buf *b, struct err *e)
+{
+	struct sv id, hash;
+
+	if (led_get_key_find(&m, &id, &hash, e))
+		return false;
+	must(id.n == LED_KEY_ID_SIZE - 1 && hash.n == LED_HASH_BYTES);
+	led_put_key_find(&again, id, (const unsigned char *)hash.p);
+	buf_str(b, "{}");
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_BUF b = {.max = LED_MAX_BODY};
@@ -69,9 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ipc_parse((struct sv){(const char *)data, size}, &m, &e) != 1)
 		return 0;
 	ipc_start(&again, m.type, m.id);
-	good = m.type == LED_INTENT    ? intent(&b, &e)
-	       : m.type == LED_OUTCOME ? outcome(&b, &e)
-				       : event(&b, &e);
+	good = m.type == LED_INTENT	? intent(&b, &e)
+	       : m.type == LED_OUTCOME	? outcome(&b, &e)
+	       : m.type == LED_KEY_FIND ? key_find(&b, &e)
+					: event(&b, &e);
 	if (good) {
 		must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
 		check_body(&b);

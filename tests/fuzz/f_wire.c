@@ -52,10 +52,36 @@ static void decode_run(void)
 	must(!again.bad && again.n == m.n);
 }
 
+/* Nobody is let in without a name. */
+static void decode_identity(void)
+{
+	struct sup_identity i;
+
+	if (wire_get_identity(&m, &i))
+		return;
+	must(i.principal[0] && memchr(i.principal, '\0', sizeof(i.principal)));
+	ipc_start(&again, m.type, m.id);
+	wire_put_identity(&again, &i);
+	must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
+}
+
+static void decode_check(void)
+{
+	struct sup_check c;
+
+	if (sup_get_check(&m, &c))
+		return;
+	must((c.code == ERR_NONE) == !!c.id.principal[0] && c.code < ERR_CODE_COUNT);
+	ipc_start(&again, m.type, m.id);
+	sup_put_check(&again, &c);
+	must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const decoders[])(void) = {decode_result, decode_info, decode_err,
-						 decode_run};
+	static void (*const decoders[])(void) = {decode_result,	  decode_info,
+						 decode_err,	  decode_run,
+						 decode_identity, decode_check};
 
 	if (size < 1 ||
 	    ipc_parse((struct sv){(const char *)data + 1, size - 1}, &m, NULL) != 1)

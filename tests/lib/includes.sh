@@ -20,7 +20,9 @@ function level(r) {
 	return r == "sandbox/base" ? 0 : r ~ /^sandbox/ ? 2 : r == "tools" ? 3 : r ~ /^mcp/ ? 4 : 1
 }
 BEGIN {
-	owner["libwebsockets.h"] = "mcp/transport"
+	owner["nghttp2/nghttp2.h"] = "mcp/http"
+	owner["mbedtls"] = "mcp/http mcp/auth"
+	owner["psa"] = "mcp/http mcp/auth"
 	owner["sqlite3.h"] = "sandbox/ledger"
 	owner["seccomp.h"] = "sandbox/launch"
 	owner["sched.h"] = "sandbox/launch sandbox/guest"
@@ -33,8 +35,10 @@ BEGIN {
 		next
 	name = substr(line, RSTART + 1, RLENGTH - 2)
 	if (substr(line, RSTART, 1) == "<") {
-		if (name in owner && index(" " owner[name] " ", " " here " ") == 0)
-			refuse("only " owner[name] " may")
+		# a header, or all of a folder
+		library = name in owner ? name : substr(name, 1, index(name, "/") - 1)
+		if (library in owner && index(" " owner[library] " ", " " here " ") == 0)
+			refuse("only " owner[library] " may")
 		next
 	}
 	if (name !~ /\//) {

@@ -8,7 +8,6 @@ offers what the others rely on, without fumehood.
 """
 import json
 import os
-import pwd
 import queue
 import re
 import shlex
@@ -18,89 +17,13 @@ import threading
 import time
 from pathlib import Path
 
-PAYLOAD = Path(__file__).resolve().parents[2]
-FUMEHOOD = PAYLOAD / "build/fumehood"
-CGROUP = Path("/sys/fs/cgroup")
-ALICE = pwd.getpwnam("alice")
-ANSWER_S = 60  # software emulation on a busy machine is slow; a hang is still a failure
-SETTLE_S = 10
-
-count = 0
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def ok(good, text, why=""):
-    global count
-    count += 1
-    say(f"{'' if good else 'not '}ok {count} - {text}")
-    if not good:
-        for line in str(why).splitlines()[:12]:
-            say(f"#   {line}")
-    return bool(good)
-
-
-def until(condition, seconds=SETTLE_S):
-    """Polls a condition of another process; its last value, true or not."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value or time.monotonic() > end:
-            return value
-        time.sleep(0.02)
-
-
-# --- control groups, seen from outside ------------------------------------------------------------
-
-
-def read(path):
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
-
-
-def pids_below(group):
-    """Every process in the group and below, right now."""
-    found = []
-    for folder, _, _ in os.walk(group):
-        found += [int(pid) for pid in read(f"{folder}/cgroup.procs").split()]
-    return found
-
-
-def groups_below(group):
-    return sorted(
-        str(Path(folder, name).relative_to(group))
-        for folder, names, _ in os.walk(group)
-        for name in names
-    )
-
-
-def event(group, file, key):
-    match = re.search(rf"^{key} (\d+)$", read(group / file), re.M)
-    return int(match[1]) if match else 0
-
-
-def command_of(pid):
-    return read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
-
-
-def describe(pids):
-    return "\n".join(f"{pid} {read(f'/proc/{pid}/stat')[:60]} {command_of(pid)}" for pid in pids)
-
+import guest_units
+from guest import (
+    ALICE, ANSWER_S, CGROUP, FUMEHOOD, PAYLOAD, SETTLE_S, as_alice, command_of, describe, event,
+    groups_below, ok, pids_below, plan, read, run, say, until,
+)  # fmt: skip
 
 # --- seats ----------------------------------------------------------------------------------------
-
-
-def as_alice(argv):
-    """argv with alice's identity and a minimal environment, outside any session of hers."""
-    return [
-        "setpriv", "--reuid", "alice", "--regid", "alice", "--init-groups", "env", "-i",
-        "PATH=/usr/bin:/bin", f"HOME={ALICE.pw_dir}", "USER=alice", "LANG=C.UTF-8",
-        f"XDG_RUNTIME_DIR=/run/user/{ALICE.pw_uid}",
-    ] + argv  # fmt: skip
 
 
 def user_unit(name):
@@ -223,13 +146,6 @@ print("peak", int(open(base + "/run/memory.peak").read()) > 0)
 os.rmdir(base + "/run")
 print("done")
 """
-
-
-def run(argv, seconds=ANSWER_S, **more):
-    return subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=seconds, **more,
-    )  # fmt: skip
 
 
 def tests_host():
@@ -573,7 +489,7 @@ def guarded(test, *args):
     try:
         test(*args)
     except Exception as e:  # whatever it is, it ends this group of tests only
-        where = args[0].name if args else "host"
+        where = args[0].name if args else test.__module__
         ok(False, f"{where}: {test.__name__} broke off", f"{type(e).__name__}: {e}")
 
 
@@ -591,9 +507,11 @@ def main():
     guarded(tests_root_login, ROOT_LOGIN)
     guarded(tests_user_login, USER_LOGIN)
     guarded(tests_plain_scope, PLAIN_SCOPE)
+    for test in guest_units.TESTS:
+        guarded(test)
     ok(not strays(), "no sandbox is left on the machine", describe(strays()))
     say(f"# tests took {time.monotonic() - start:.0f} s")
-    say(f"1..{count}")
+    plan()
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ mkdir -p "$work"
 
 packages=systemd,systemd-sysv,udev,dbus,dbus-user-session,libpam-systemd,kmod,procps
 packages=$packages,python3,bubblewrap,libcap2,libselinux1,strace
-packages=$packages,libcjson1,libseccomp2,libsqlite3-0,libsodium23
+packages=$packages,libcjson1,libseccomp2,libsqlite3-0,libsodium23,libnghttp2-14
 debootstrap --variant=minbase --merged-usr --include=$packages \
 	"$VERSION_CODENAME" "$work/root" "$mirror"
 
@@ -57,6 +57,7 @@ done
 root=$work/root
 chroot "$root" systemd-machine-id-setup # else each boot is a first boot, with its presets
 echo guest > "$root/etc/hostname"
+echo '127.0.0.1 localhost guest fumehood.example.com' > "$root/etc/hosts"
 chroot "$root" useradd --create-home --shell /bin/bash alice
 chroot "$root" useradd --create-home --shell /bin/bash bob
 mkdir -p "$root/payload"

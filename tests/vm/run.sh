@@ -33,6 +33,7 @@ PATH=$PATH:/usr/sbin:/sbin
 need qemu-system-x86_64 qemu-system-x86
 need debootstrap debootstrap
 need mkfs.ext4 e2fsprogs
+need openssl openssl
 if [ ${#missing[@]} -gt 0 ]; then
 	install="apt-get install -y --no-install-recommends ${missing[*]}"
 	[ "$(id -u)" = 0 ] || cannot "missing packages: sudo $install"
@@ -77,6 +78,13 @@ install -m 644 tests/vm/*.py "$run/payload/tests/vm/"
 if compgen -G 'tests/lib/*.py' > /dev/null; then
 	install -m 644 tests/lib/*.py "$run/payload/tests/lib/"
 fi
+# as a user would have it: -o, because what is tested is this binary, however it was built
+make -s -o "$(realpath "$binary")" BIN="$(realpath "$binary")" DESTDIR="$run/payload/install" install
+mkdir -p "$run/payload/examples" "$run/payload/tls"
+cp -r examples/systemd "$run/payload/examples/"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
+	-subj /CN=fumehood.example.com -addext subjectAltName=DNS:fumehood.example.com \
+	-keyout "$run/payload/tls/tls.key" -out "$run/payload/tls/tls.crt" 2> "$run/openssl.log"
 chmod 755 "$run" "$run/payload"
 size=$(($(du -sm "$run/payload" | cut -f1) * 5 / 4 + 8))
 mkfs.ext4 -q -F -O ^has_journal -L payload -d "$run/payload" "$run/payload.img" "${size}M" \

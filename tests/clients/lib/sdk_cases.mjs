@@ -1,22 +1,23 @@
-// sdk_cases.mjs: what every SDK client must see. A kit tells how one SDK does it:
-//   connect() -> {client, pid}   a client with its own server
-//   call(client, name, args, options) -> result
-//   version, negotiated(client)  what the connection must agree on, and what it did
-//   isTimeout(e)                 the SDK's own error
-//   hold, era                    a program and its first argument: connects, prints the server's
-//                                pid, runs its second argument as Python and waits
+// sdk_cases.mjs: what every SDK client must see, over stdio and over HTTP. A kit tells how one SDK
+// does it in one era over one transport:
+//   transport                     "stdio" or "http"
+//   connect() -> {client, pid, call(name, args, options), end()}   a client with its own server;
+//                                 end() closes the client, ends the server, looks at its record
+//   version, negotiated(client)   what the connection must agree on, and what it did
+//   isTimeout(e)                  the SDK's own error
+//   hold, key                     a program and its first argument: connects, prints the server's
+//                                 pid, runs its third argument as Python and waits; the second
+//                                 is the URL of the server, or "-" for one of its own
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { endless, running } from "./endless.mjs";
-import { all, tree, until, untilGone, withArgument } from "./procs.mjs";
+import { using } from "./kits.mjs";
+import { all, until, untilGone, withArgument } from "./procs.mjs";
+import { listedByServer } from "./server.mjs";
 import { test } from "./tap.mjs";
 
-const TOOLS = ["run_code", "run_command", "sandbox_info"];
-const LONG_MS = 30_000;
-const GONE_MS = 1_900;	// "within 2 s", and before the SDK helps with a signal
-const python = (code, more = {}) => ({ language: "python", code, ...more });
+export const LONG_MS = 30_000;
+export const GONE_MS = 1_900;	// "within 2 s", and before the SDK helps with a signal
+export const python = (code, more = {}) => ({ language: "python", code, ...more });
 
 // Prints for five seconds; short enough for every default limit but the client's own.
 const FIVE_SECONDS = python([
@@ -27,16 +28,8 @@ const FIVE_SECONDS = python([
 ].join("\n"), { timeout_ms: LONG_MS });
 
 export function sdkCases(kit) {
-	const label = (name) => `${kit.name}: ${name}`;
-	const connected = (name, body) => test(label(name), async () => {
-		const c = await kit.connect();
-		try {
-			const call = (tool, args, o) => kit.call(c.client, tool, args, o);
-			await body({ ...c, call });
-		} finally {
-			await c.client.close();
-		}
-	});
+	const connected = (name, body) => test(`${kit.name}: ${name}`,
+		async () => using(await kit.connect(), body));
 	// A server that has answered once: what it starts on first use is there already.
 	const warm = (name, body) => connected(name, async (c) => {
 		await answers(c);
@@ -48,10 +41,9 @@ export function sdkCases(kit) {
 	cancelling(kit, warm);
 	progress(connected);
 	warm("16 concurrent calls each get their own output", sixteen);
-	leaving(kit, label);
 }
 
-async function answers(c) {
+export async function answers(c) {
 	const r = await c.call("run_code", python("print(6*7)"));
 	assert.equal(r.structuredContent?.status, "exited");
 	assert.equal(r.structuredContent.stdout, "42\n");
@@ -66,13 +58,13 @@ function basics(kit, connected) {
 
 	connected("lists its tools with usable schemas", async ({ client }) => {
 		const { tools } = await client.listTools();
-		const names = tools.map((t) => t.name);
-		for (const name of TOOLS)
-			assert.ok(names.includes(name), `${name} is not in ${names}`);
+		const want = await listedByServer();
+		assert.deepEqual(tools.map((t) => t.name).sort(), [...want.keys()].sort());
 		for (const t of tools) {
 			assert.match(t.name, /^[a-z_]{1,32}$/);
 			assert.ok(t.description?.length > 0, `${t.name} has no description`);
-			assert.equal(t.inputSchema.type, "object");
+			assert.deepEqual(t.inputSchema, want.get(t.name).inputSchema);
+			assert.deepEqual(t.outputSchema, want.get(t.name).outputSchema);
 		}
 	});
 
@@ -142,26 +134,34 @@ function endings(connected) {
 	});
 }
 
-function cancelling(kit, warm) {
-	// Starts an endless program and waits until it is seen to run.
-	async function start(c, options) {
-		const program = endless();
-		const before = all();
-		const call = c.call("run_code",
-			python(program.code, { timeout_ms: LONG_MS }), options);
-		const settled = call.then(() => null, (e) => e);
-		const procs = await running(program.word, c.pid, before);
-		// both SDKs report an answer to an id they no longer wait for
-		const late = [];
-		c.client.onerror = (e) => late.push(e);
-		return { ...program, procs, settled, late };
-	}
+// Starts an endless program and waits until it is seen to run.
+export async function start(c, options) {
+	const program = endless();
+	const before = all();
+	const call = c.call("run_code", python(program.code, { timeout_ms: LONG_MS }), options);
+	const run = { ...program, late: [], answer: null };
+	run.settled = call.then((answer) => {
+		run.answer = answer;
+	}, (e) => e);
+	run.procs = await running(program.word, c.pid, before);
+	// both SDKs report an answer to an id they no longer wait for
+	c.client.onerror = (e) => run.late.push(e);
+	return run;
+}
 
-	async function ended(c, run) {
-		await untilGone(run.procs, GONE_MS);
-		assert.deepEqual(withArgument(run.word), []);
-		await answers(c);
-		assert.deepEqual(run.late, []);
+async function ended(c, run) {
+	await untilGone(run.procs, GONE_MS);
+	assert.deepEqual(withArgument(run.word), []);
+	await answers(c);
+	assert.deepEqual(run.late, []);
+}
+
+function cancelling(kit, warm) {
+	// How the client says it, where the test can see that.
+	function said(c) {
+		if (c.posted)
+			assert.equal(c.posted.includes("notifications/cancelled"), kit.era === "legacy",
+				`posted ${c.posted}`);
 	}
 
 	warm("cancelling ends the program and the server still answers", async (c) => {
@@ -171,13 +171,15 @@ function cancelling(kit, warm) {
 		const e = await run.settled;
 		assert.match(String(e), /enough/);
 		await ended(c, run);
+		said(c);
 	});
 
 	warm("the client's time limit ends the program and the server answers", async (c) => {
-		const run = await start(c, { timeout: 3000 });
+		const run = await start(c, { timeout: 2000 });
 		const e = await run.settled;
 		assert.ok(kit.isTimeout(e), String(e));
 		await ended(c, run);
+		said(c);
 	});
 
 	warm("cancelling one call leaves the others alone", async (c) => {
@@ -226,51 +228,4 @@ async function sixteen(c) {
 			{ timeout_ms: LONG_MS }))));
 	assert.deepEqual(results.map((r) => r.structuredContent.stdout),
 		numbers.map((i) => `${i * 1000 + 7}\n`));
-}
-
-// The SDKs close stdin and send SIGTERM 2 s later: who is gone before went by itself.
-async function closesIn(limit_ms, client, procs) {
-	const closed = client.close();
-	await untilGone(procs, limit_ms);
-	await closed;
-}
-
-function leaving(kit, label) {
-	test(label("closing an idle client ends the server within 2 s"), async () => {
-		const c = await kit.connect();
-		await kit.call(c.client, "run_code", python("print(6*7)"));
-		const procs = tree(c.pid);
-		assert.ok(procs.length > 0, "the server was not running");
-		await closesIn(GONE_MS, c.client, procs);
-	});
-
-	test(label("closing during a run ends server and program within 2 s"), async () => {
-		const c = await kit.connect();
-		const program = endless();
-		const before = all();
-		kit.call(c.client, "run_code", python(program.code, { timeout_ms: LONG_MS }))
-			.catch(() => {});
-		await running(program.word, c.pid, before);
-		const procs = tree(c.pid);
-		await closesIn(GONE_MS, c.client, procs);
-		assert.deepEqual(withArgument(program.word), []);
-	});
-
-	test(label("killing the client ends server and program within 2 s"), async () => {
-		const program = endless();
-		const before = all();
-		const holder = spawn(process.execPath, [kit.hold, kit.era, program.code],
-			{ stdio: ["ignore", "pipe", "inherit"] });
-		try {
-			const [line] = await once(createInterface(holder.stdout), "line");
-			const server_pid = Number(line);
-			await running(program.word, server_pid, before);
-			const procs = tree(server_pid);
-			holder.kill("SIGKILL");
-			await untilGone(procs, GONE_MS);
-			assert.deepEqual(withArgument(program.word), []);
-		} finally {
-			holder.kill("SIGKILL");
-		}
-	});
 }

@@ -1,28 +1,35 @@
-"""The Python SDK against the server, once per protocol era. Prints TAP."""
+"""The Python SDK against the server, once per protocol era and transport. Prints TAP."""
 
 import contextlib
 import functools
 import os
 import random
 import sys
-import tempfile
 import time
 import traceback
 
 import anyio
 from mcp import Client, MCPError, StdioServerParameters
 
-TOOLS = ["run_code", "run_command", "sandbox_info"]
+sys.path.insert(0, "../lib")
+from server import listed_by_server, recorded, serving, state_folder, stdio_words
+
 LONG_MS = 30_000
 GONE_S = 1.9  # "within 2 s", and before the SDK helps with a signal
 VERSIONS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
 
-def parameters():
-    state = tempfile.mkdtemp(prefix="fumehood-client-")
-    return StdioServerParameters(
-        command=os.environ["FUMEHOOD"], args=["stdio", "--state", state]
-    )
+@contextlib.contextmanager
+def server_of(transport):
+    """-> what Client connects to; on leaving, the server's record is complete."""
+    if transport == "http":
+        with serving() as (url, _):
+            yield url
+    else:
+        state = state_folder()
+        command, *args = stdio_words(state)
+        yield StdioServerParameters(command=command, args=args)
+        recorded(state)
 
 
 def python(code, **more):
@@ -110,9 +117,12 @@ async def negotiates(client, mode):
 
 async def lists_tools(client, mode):
     tools = {t.name: t for t in (await client.list_tools()).tools}
-    for name in TOOLS:
-        check(name in tools, f"{name} is not in {list(tools)}")
-        check(tools[name].description, f"{name} has no description")
+    want = listed_by_server()
+    equal(sorted(tools), sorted(want))
+    for name, tool in want.items():
+        equal(tools[name].description, tool["description"])
+        equal(tools[name].input_schema, tool["inputSchema"])
+        equal(tools[name].output_schema, tool.get("outputSchema"))
 
 
 async def runs_code(client, mode):
@@ -188,7 +198,7 @@ async def times_out(client, mode):
     async def call():
         try:
             await client.call_tool(
-                "run_code", python(code, timeout_ms=LONG_MS), read_timeout_seconds=3
+                "run_code", python(code, timeout_ms=LONG_MS), read_timeout_seconds=2
             )
         except MCPError as e:
             refused.append(e)
@@ -201,10 +211,12 @@ async def times_out(client, mode):
     await answers(client)
 
 
-async def closes(mode):
+# Over HTTP the modern client's closing of the stream is what ends the program; the legacy client
+# sends DELETE.
+async def closes(target, mode):
     word, code = endless()
     async with anyio.create_task_group() as group:
-        async with Client(parameters(), mode=mode) as client:
+        async with Client(target, mode=mode) as client:
 
             async def call():
                 with contextlib.suppress(MCPError):
@@ -215,9 +227,12 @@ async def closes(mode):
             procs = tree_of(os.getpid())
             check(with_argument(word) <= procs, "runs outside our tree")
             started = time.monotonic()
+        if isinstance(target, str):
+            await until("the program gone", GONE_S, lambda: not with_argument(word))
         taken = time.monotonic() - started
         group.cancel_scope.cancel()
-    check(gone(procs), f"left: {procs & processes().keys()}")
+    if not isinstance(target, str):
+        check(gone(procs), f"left: {procs & processes().keys()}")
     check(not with_argument(word), "the program is left")
     check(taken < GONE_S, f"took {taken:.1f} s")
 
@@ -237,8 +252,8 @@ CASES = [
 ]
 
 
-async def connected(case, mode):
-    async with Client(parameters(), mode=mode) as client:
+async def connected(case, target, mode):
+    async with Client(target, mode=mode) as client:
         await client.list_tools()  # with the schemas the client checks every result
         await case(client, mode)
 
@@ -248,18 +263,30 @@ async def limited(body):
         await body()
 
 
+def one_test(transport, body):
+    with server_of(transport) as target:
+        anyio.run(limited, functools.partial(body, target))
+
+
+def all_tests():
+    for transport in ("stdio", "http"):
+        for mode, era in (("legacy", "legacy"), ("auto", "modern")):
+            label = f"{transport}, {era}"
+            for name, case in CASES:
+                body = functools.partial(connected, case, mode=mode)
+                yield f"{label}: {name}", functools.partial(one_test, transport, body)
+            name = "closing during a run ends the program within 2 s"
+            body = functools.partial(closes, mode=mode)
+            yield f"{label}: {name}", functools.partial(one_test, transport, body)
+
+
 def main():
-    todo = []
-    for mode, era in (("legacy", "legacy"), ("auto", "modern")):
-        for name, case in CASES:
-            todo.append((f"{era}: {name}", functools.partial(connected, case, mode)))
-        name = "closing during a run ends server and program within 2 s"
-        todo.append((f"{era}: {name}", functools.partial(closes, mode)))
+    todo = list(all_tests())
     failed = 0
     print(f"1..{len(todo)}")
     for number, (name, body) in enumerate(todo, 1):
         try:
-            anyio.run(limited, body)
+            body()
             print(f"ok {number} - python_sdk: {name}", flush=True)
         except BaseException:
             failed += 1

@@ -123,6 +123,30 @@ static void test_row(size_t i)
 		printf("# %s", buf_cstr(&said));
 }
 
+/* fixtures.json is many files in one: each member is found by name, the whole is not. */
+static void test_members(void)
+{
+	AUTO_BUF out = {0};
+
+	buf_init(&out, 1 << 16);
+	snprintf(path, sizeof(path), "%s/fixtures.json", dir);
+	write_table("{ \"a\": {\"x\": 95.5}, \"b\": {} }");
+	ok(run_gen("schemas", path, 1, &out) == 0 &&
+		   strstr(buf_cstr(&out), "{\"fixtures.json\" \"#\" \"a\", doc_0,") &&
+		   strstr(buf_cstr(&out), "{\"fixtures.json\" \"#\" \"b\", doc_1,") &&
+		   !strstr(buf_cstr(&out), "{\"fixtures.json\","),
+	   "fixtures.json is offered member by member");
+	/* {"x":95.5} */
+	ok(strstr(buf_cstr(&out), "123,34,120,34,58,57,53,46,53,125,"),
+	   "a member keeps its text");
+	buf_reset(&out);
+	write_table("{\"a\":{},\"b\":5}");
+	ok(run_gen("schemas", path, 2, &out) == 1 &&
+		   strstr(buf_cstr(&out), "\"b\" must be an object"),
+	   "a member that is no object is refused");
+	unlink(path);
+}
+
 int main(void)
 {
 	AUTO_BUF out;
@@ -140,6 +164,7 @@ int main(void)
 	unlink(path);
 	ok(run_gen("schemas", path, 2, &out) == 1, "a missing file is an error");
 	ok(run_gen("nothing", path, 2, &out) == 1, "so is an unknown mode");
+	test_members();
 	rmdir(dir);
 	return tap_done();
 }

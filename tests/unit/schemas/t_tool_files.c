@@ -96,7 +96,8 @@ static void test_file(const struct tool *t)
 		n++;
 	ok(n == ARRAY_LEN(hints), "%s: all hints are given", t->name);
 	ok(js_is_true(js_get(notes, "readOnlyHint")) ==
-			   !strcmp(t->name, "sandbox_info") &&
+			   (!strcmp(t->name, "sandbox_info") ||
+			    !strcmp(t->name, "run_status")) &&
 		   cJSON_IsFalse(js_get(notes, "openWorldHint")) &&
 		   cJSON_IsFalse(js_get(notes, "destructiveHint")),
 	   "%s: and true", t->name);
@@ -136,30 +137,98 @@ static void test_status_names(const char *file)
 		v = js_next(v);
 		i++;
 	}
-	ok(!v && i == SUP_STATUS_COUNT, "%s lists every status and no other", file);
+	ok(i == SUP_STATUS_COUNT && sv_eq(js_str(v), SV("running")) && !js_next(v),
+	   "%s lists every status, running and no other", file);
 	cJSON_Delete(doc);
 }
 
-/* The two run tools answer alike; a client that knows one knows the other. */
+/* The tools that answer with a result do so alike; a client that knows one knows the others. */
 static void test_same_output(void)
 {
 	struct cJSON *a = rpc_json_parse(schemas_get("tool_run_code.json"), NULL);
 	struct cJSON *b = rpc_json_parse(schemas_get("tool_run_command.json"), NULL);
+	struct cJSON *c = rpc_json_parse(schemas_get("tool_run_cancel.json"), NULL);
 
 	ok(cJSON_Compare(js_get(a, "outputSchema"), js_get(b, "outputSchema"), 1),
 	   "run_code and run_command promise the same output");
+	ok(cJSON_Compare(js_get(a, "outputSchema"), js_get(c, "outputSchema"), 1),
+	   "and so does run_cancel");
 	cJSON_Delete(a);
 	cJSON_Delete(b);
+	cJSON_Delete(c);
+}
+
+/* Counts the {{names}} in text that are no argument of the prompt. */
+static int unknown_names(const struct cJSON *args, const char *text)
+{
+	int bad = 0;
+
+	for (const char *at = strstr(text, "{{"); at; at = strstr(at + 2, "{{")) {
+		const char *end = strstr(at, "}}");
+		const struct cJSON *a = js_first(args);
+		struct sv name = {at + 2, end ? (size_t)(end - at) - 2 : 0};
+
+		while (a && !sv_eq(js_str(js_get(a, "name")), name))
+			a = js_next(a);
+		if (!a)
+			bad += complain("messages", name, "is no argument");
+	}
+	return bad;
+}
+
+/* A line with an argument that is left out goes: what is required must not be the whole of none. */
+static void test_prompt(const struct prompt *p)
+{
+	struct err e = {0};
+	struct cJSON *doc = rpc_json_parse(schemas_get(p->schema_file), &e);
+	const struct cJSON *args = js_get(doc, "arguments"), *m;
+	int bad = 0;
+
+	ok(doc && sv_eq(js_str(js_get(doc, "name")), sv_of(p->name)) &&
+		   js_str(js_get(doc, "title")).n &&
+		   js_str(js_get(doc, "description")).n,
+	   "%s: name, title, description %s", p->name, e.cause);
+	for (const struct cJSON *a = js_first(args); a; a = js_next(a))
+		bad += !is_plain_name(js_str(js_get(a, "name"))) ||
+		       !js_str(js_get(a, "description")).n ||
+		       !cJSON_IsBool(js_get(a, "required"));
+	ok(!bad && js_first(args), "%s: its arguments are described", p->name);
+	m = js_first(js_get(doc, "messages"));
+	ok(m && sv_eq(js_str(js_get(m, "role")), SV("user")), "%s: has a message",
+	   p->name);
+	for (; m; m = js_next(m)) {
+		const struct cJSON *c = js_get(m, "content");
+
+		bad += !sv_eq(js_str(js_get(c, "type")), SV("text"));
+		bad += unknown_names(args, js_str(js_get(c, "text")).n
+						   ? js_str(js_get(c, "text")).p
+						   : "");
+		for (const struct cJSON *a = js_first(args); a; a = js_next(a)) {
+			char want[80];
+
+			snprintf(want, sizeof(want), "{{%s}}",
+				 js_str(js_get(a, "name")).p);
+			if (!strstr(js_str(js_get(c, "text")).p, want))
+				bad += complain(p->name, js_str(js_get(a, "name")),
+						"is not used");
+		}
+	}
+	ok(!bad, "%s: its text uses its arguments and nothing else", p->name);
+	cJSON_Delete(doc);
 }
 
 int main(void)
 {
-	for (size_t i = 0; i < tools_count; i++) {
-		test_file(&tools[i]);
-		test_limits_told(&tools[i]);
+	for (size_t i = 0; i < tools_all.ntools; i++) {
+		test_file(&tools_all.tools[i]);
+		test_limits_told(&tools_all.tools[i]);
 	}
+	for (size_t i = 0; i < tools_all.nprompts; i++)
+		test_prompt(&tools_all.prompts[i]);
 	test_status_names("tool_run_code.json");
 	test_status_names("tool_run_command.json");
+	test_status_names("tool_run_status.json");
+	test_status_names("tool_run_cancel.json");
 	test_same_output();
 	ok(!schemas_get("tool_nothing.json").n && !schemas_get("").n,
 	   "no other file is there");

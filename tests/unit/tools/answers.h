@@ -17,6 +17,7 @@ struct rendered {
 	struct buf json, text;
 	struct cJSON *tree;	/* of json */
 	struct err err;
+	uint64_t kept;			/* of each stream, as a resource */
 };
 
 static inline void rendered_init(struct rendered *r)
@@ -38,12 +39,14 @@ static inline int rendered_make(struct rendered *r)
 {
 	struct sup_answer a = {.result = &r->result, .out = &r->out, .errs = &r->errs};
 
+	const uint64_t kept[] = {r->kept, r->kept};
+
 	buf_reset(&r->json);
 	buf_reset(&r->text);
 	cJSON_Delete(r->tree);
 	r->tree = NULL;
 	err_clear(&r->err);
-	if (run_render(&a, &r->json, &r->text, &r->err))
+	if (run_render(&a, r->kept ? kept : NULL, &r->json, &r->text, &r->err))
 		return -1;
 	r->tree = rpc_json_parse(buf_view(&r->json), &r->err);
 	return r->tree ? 0 : -1;

@@ -19,23 +19,36 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define RUN_ID "run_00112233445566778899aabbccddeeff"
+
 /* One tool call and how it ended. */
 struct called {
 	struct tool_call call;
 	struct cJSON *args;
 	unsigned ended, progress;
 	uint64_t progress_bytes;
-	bool failed;
+	bool failed, running;
 	struct err err;
 	struct cJSON *structured;
-	struct buf text;
+	struct buf text, content, ask, state;
+	const char *ask_method, *ask_key;
+	bool can_be_asked;
 };
 
+/* What is set from asks on is for the next call_start. */
 struct keeper {
 	struct loop loop;
 	struct sup_client *client;
+	struct runs *runs;
 	int sock;		/* the keeper's side */
 	bool lost;
+	const char *run_id;	/* of the next accepted or ended run */
+	uint64_t output_max;
+	const char *principal;
+	uint64_t promote_ms;
+	bool confirm, can_be_asked;
+	const char *inputs, *ask_state;
+	const struct tool_events *events;
 };
 
 static inline void on_keeper_lost(void *arg)
@@ -45,21 +58,36 @@ static inline void on_keeper_lost(void *arg)
 	k->lost = true;
 }
 
+/* A registry of those ceilings in place of the one before. */
+static inline void keeper_runs(struct keeper *k, const struct runs_opts *o)
+{
+	struct runs_opts with = *o;
+	struct err e = {0};
+
+	with.loop = &k->loop;
+	runs_free(k->runs);
+	k->runs = runs_new(&with, &e);
+	must(k->runs);
+	k->runs->gather_ms = 0;
+}
+
 static inline void keeper_init(struct keeper *k)
 {
 	struct err e = {0};
 	int pair[2];
 
-	*k = (struct keeper){.sock = -1};
+	*k = (struct keeper){.sock = -1, .run_id = RUN_ID, .output_max = 16 << 20, .principal = ""};
 	must(!loop_init(&k->loop, &e) && !fd_socketpair(pair, &e));
 	must(!fd_set_nonblock(pair[0]) && !fd_set_nonblock(pair[1]));
 	k->sock = pair[1];
 	k->client = sup_client_new(&k->loop, pair[0], on_keeper_lost, k, &e);
 	must(k->client);
+	keeper_runs(k, &(struct runs_opts){.keep_runs = 0});
 }
 
 static inline void keeper_finish(struct keeper *k)
 {
+	runs_free(k->runs);
 	sup_client_free(k->client);
 	fd_close(&k->sock);
 	loop_finish(&k->loop);
@@ -124,36 +152,58 @@ static inline bool keeper_next_run(struct keeper *k, struct ipc_msg *m, struct w
 	return keeper_next(k, m) == SUP_RUN && !wire_get_run(m, ret);
 }
 
-/* Accepts run `id`, writes out and errs to its pipes; *ret_keep, if given, holds stdout open. */
-static inline void keeper_accept(struct keeper *k, uint64_t id, const char *out, const char *errs,
-				 int *ret_keep)
+/* Accepts run `id`; the write ends of its pipes are the caller's. */
+static inline void keeper_open(struct keeper *k, uint64_t id, int ret[2])
 {
-	const char *bytes[2] = {out, errs};
 	int p[2][2];
 	struct ipc_msg m;
 	struct err e = {0};
 
 	ipc_start(&m, SUP_ACCEPTED, id);
-	ipc_put_sv(&m, SV("run_00112233445566778899aabbccddeeff"));
-	ipc_put_u64(&m, 16 << 20);
+	ipc_put_sv(&m, sv_of(k->run_id));
+	ipc_put_u64(&m, k->output_max);
 	for (int i = 0; i < 2; i++) {
 		must(!fd_pipe(p[i], &e));
-		must(!fd_write_all(p[i][1], bytes[i], strlen(bytes[i])));
 		ipc_put_fd(&m, p[i][0]);
 	}
 	must(!ipc_send(k->sock, &m, &e));
-	if (ret_keep)
-		*ret_keep = fd_steal(&p[0][1]);
 	for (int i = 0; i < 2; i++) {
 		fd_close(&p[i][0]);
-		fd_close(&p[i][1]);
+		ret[i] = p[i][1];
 	}
+}
+
+/* Accepts run `id`, writes out and errs to its pipes; *ret_keep, if given, holds stdout open. */
+static inline void keeper_accept(struct keeper *k, uint64_t id, const char *out, const char *errs,
+				 int *ret_keep)
+{
+	int w[2];
+
+	keeper_open(k, id, w);
+	must(!fd_write_all(w[0], out, strlen(out)) && !fd_write_all(w[1], errs, strlen(errs)));
+	if (ret_keep)
+		*ret_keep = fd_steal(&w[0]);
+	fd_close(&w[0]);
+	fd_close(&w[1]);
+}
+
+/* Writes any amount to a run's pipe, which the client reads meanwhile. */
+static inline void keeper_print(struct keeper *k, int fd, struct sv bytes)
+{
+	while (bytes.n) {
+		size_t n = bytes.n < 4096 ? bytes.n : 4096;
+
+		must(!fd_write_all(fd, bytes.p, n));
+		bytes.p += n, bytes.n -= n;
+		if (!(bytes.n / 4096 % 8))
+			keeper_turn(k);
+	}
+	keeper_turn(k);
 }
 
 static inline void keeper_end(struct keeper *k, uint64_t id, enum sup_status status, int exit_code)
 {
-	struct sup_result r = {.run_id = "run_00112233445566778899aabbccddeeff",
-			       .status = status,
+	struct sup_result r = {.status = status,
 			       .has_exit_code = status == SUP_EXITED,
 			       .exit_code = exit_code,
 			       .duration_us = 5000,
@@ -161,6 +211,7 @@ static inline void keeper_end(struct keeper *k, uint64_t id, enum sup_status sta
 	struct ipc_msg m;
 	struct err e = {0};
 
+	snprintf(r.run_id, sizeof(r.run_id), "%s", k->run_id);
 	ipc_start(&m, SUP_ENDED, id);
 	wire_put_result(&m, &r);
 	must(!ipc_send(k->sock, &m, &e));
@@ -186,6 +237,16 @@ static inline void on_call_done(struct tool_call *call, const struct tool_answer
 
 	c->ended++;
 	c->failed = a->err != NULL;
+	c->running = a->running;
+	buf_sv(&c->content, a->content_json);
+	if (a->nasks) {
+		must(a->nasks == 1);
+		buf_sv(&c->ask, a->asks->params_json);
+		buf_sv(&c->state, a->state);
+		c->ask_method = a->asks->method;
+		c->ask_key = a->asks->key;
+		return;
+	}
 	if (a->err) {
 		c->err = *a->err;
 		return;
@@ -203,24 +264,64 @@ static inline void on_call_progress(struct tool_call *call, uint64_t bytes, stru
 	c->progress_bytes = bytes;
 }
 
+static inline bool on_client_can(const struct tool_call *call, const char *capability)
+{
+	const struct called *c = call->owner;
+
+	return c->can_be_asked && !strcmp(capability, "elicitation");
+}
+
+static const struct tool_hooks called_hooks = {
+	.done = on_call_done,
+	.progress = on_call_progress,
+	.client_can = on_client_can,
+};
+
+static inline const struct tool *tool_named(const char *name)
+{
+	for (size_t i = 0; i < tools_all.ntools; i++)
+		if (!strcmp(tools_all.tools[i].name, name))
+			return &tools_all.tools[i];
+	return NULL;
+}
+
+static inline struct tool_env keeper_env(struct keeper *k)
+{
+	return (struct tool_env){.loop = &k->loop,
+				 .client = k->client,
+				 .runs = k->runs,
+				 .credential = SV("cred"),
+				 .principal = sv_of(k->principal),
+				 .events = k->events,
+				 .confirm = k->confirm};
+}
+
 static inline int call_start(struct called *c, struct keeper *k, const char *tool,
 			     const char *json)
 {
+	struct cJSON *inputs = k->inputs ? rpc_json_parse(sv_of(k->inputs), NULL) : NULL;
 	int bad;
 
-	*c = (struct called){.args = rpc_json_parse(sv_of(json), NULL)};
+	*c = (struct called){.args = rpc_json_parse(sv_of(json), NULL),
+			     .can_be_asked = k->can_be_asked};
 	must(c->args);
-	buf_init(&c->text, 1 << 20);
-	c->call = (struct tool_call){.tool = tool_find(sv_of(tool)),
-				     .env = {.client = k->client, .credential = SV("cred")},
+	buf_init(&c->text, 8 << 20);
+	buf_init(&c->content, 8 << 20);
+	buf_init(&c->ask, 1 << 20);
+	buf_init(&c->state, 1 << 20);
+	c->call = (struct tool_call){.tool = tool_named(tool),
+				     .env = keeper_env(k),
 				     .args = c->args,
-				     .on_done = on_call_done,
-				     .on_progress = on_call_progress,
+				     .inputs = inputs,
+				     .ask_state = sv_of(k->ask_state),
+				     .promote_ms = k->promote_ms,
+				     .hooks = &called_hooks,
 				     .owner = c};
 	must(c->call.tool);
 	bad = c->call.tool->start(&c->call, &c->err);
 	cJSON_Delete(c->args);	/* borrowed until start returns, no longer */
-	c->call.args = NULL;
+	cJSON_Delete(inputs);
+	c->call.args = c->call.inputs = NULL;
 	return bad;
 }
 
@@ -228,6 +329,67 @@ static inline void called_finish(struct called *c)
 {
 	cJSON_Delete(c->structured);
 	buf_finish(&c->text);
+	buf_finish(&c->content);
+	buf_finish(&c->ask);
+	buf_finish(&c->state);
+}
+
+/* Turns until the call has ended: for what waits for a timer. */
+static inline void keeper_until_ended(struct keeper *k, const struct called *c)
+{
+	while (!c->ended)
+		keeper_turn(k);
+}
+
+/* Starts run_code and lets the keeper accept it under k->run_id: the id of its record. The write ends
+ * of its pipes are the caller's. */
+static inline uint64_t keeper_begin(struct keeper *k, struct called *c, const char *args, int w[2])
+{
+	struct wire_run run;
+	struct ipc_msg m;
+
+	must(!call_start(c, k, "run_code", args) && keeper_next_run(k, &m, &run));
+	fd_close(&run.code_fd);
+	fd_close(&run.input_fd);
+	fd_close(&run.stdin_fd);
+	keeper_open(k, m.id, w);
+	keeper_turn(k);
+	return m.id;
+}
+
+/* Closes what is open of w and says how it ended. */
+static inline void keeper_finish_run(struct keeper *k, uint64_t id, int w[2], enum sup_status status)
+{
+	fd_close(&w[0]);
+	fd_close(&w[1]);
+	keeper_end(k, id, status, 0);
+	keeper_turn(k);
+}
+
+/* Facts of the answer. */
+static inline const char *text_of(const struct called *c, const char *key)
+{
+	return js_str(js_get(c->structured, key)).n ? js_str(js_get(c->structured, key)).p : "";
+}
+
+static inline int64_t int_of(const struct called *c, const char *key)
+{
+	int64_t v;
+
+	return js_int(js_get(c->structured, key), &v) ? -1 : v;
+}
+
+static inline bool is_of_schema(const struct called *c)
+{
+	struct err e = {0};
+	struct cJSON *doc = rpc_json_parse(schemas_get(c->call.tool->schema_file), &e);
+	bool good = doc && c->structured &&
+		    !rpc_schema_check(js_get(doc, "outputSchema"), c->structured, false, &e);
+
+	if (!good)
+		printf("# %s: %s\n", c->call.tool->name, e.cause);
+	cJSON_Delete(doc);
+	return good;
 }
 
 static inline bool fd_holds(int fd, const char *want)

@@ -1,26 +1,70 @@
-/* t_registry.c: every tool is found by its name, can start and has its schema file. */
+/* t_registry.c: every tool, prompt and source is there, can be used and has its file. */
 #include "sandbox/base/mem.h"
 #include "schemas/schemas.h"
 #include "tests/lib/tap.h"
 #include "tools/tools.h"
 
+#include <string.h>
+
+static void test_tools(void)
+{
+	static const struct {
+		const char *name;
+		enum tool_task task;
+	} promised[] = {{"run_code", TOOL_TASK_MAY},
+			{"run_command", TOOL_TASK_MAY},
+			{"run_status", TOOL_TASK_NEVER},
+			{"run_cancel", TOOL_TASK_NEVER},
+			{"sandbox_info", TOOL_TASK_NEVER}};
+
+	ok(tools_all.ntools == ARRAY_LEN(promised), "as many tools as promised");
+	for (size_t i = 0; i < ARRAY_LEN(promised); i++) {
+		const struct tool *t = &tools_all.tools[i];
+
+		ok(!strcmp(t->name, promised[i].name), "%s is there", promised[i].name);
+		ok(t->start && t->cancel, "%s can start and be cancelled", t->name);
+		ok(schemas_get(t->schema_file).n, "%s has its schema", t->name);
+		ok(t->task == promised[i].task && !t->needs,
+		   "%s: whether it can be a task; and every client may call it",
+		   t->name);
+	}
+}
+
+static void test_prompts(void)
+{
+	static const char *const promised[] = {"analyze_data", "debug_code",
+					       "write_and_test"};
+
+	ok(tools_all.nprompts == ARRAY_LEN(promised), "as many prompts as promised");
+	for (size_t i = 0; i < ARRAY_LEN(promised); i++) {
+		const struct prompt *p = &tools_all.prompts[i];
+
+		ok(!strcmp(p->name, promised[i]) && !p->start &&
+			   schemas_get(p->schema_file).n,
+		   "%s is there and has its file", promised[i]);
+	}
+}
+
+static void test_sources(void)
+{
+	for (size_t i = 0; i < tools_all.nsources; i++) {
+		const struct resource_source *s = &tools_all.sources[i];
+
+		ok(s->list && s->read, "%s can be listed and read", s->prefix);
+		ok(!s->ntemplates || s->complete, "%s: its templates are completed",
+		   s->prefix);
+		for (size_t k = 0; k < tools_all.nsources; k++)
+			ok(k == i || strncmp(tools_all.sources[k].prefix, s->prefix,
+					     strlen(s->prefix)) != 0,
+			   "%s begins no address of another", s->prefix);
+	}
+	ok(tools_all.nsources == 3 && tools_all.complete_prompt, "three sources");
+}
+
 int main(void)
 {
-	static const char *const promised[] = {"run_code", "run_command",
-					       "sandbox_info"};
-
-	ok(tools_count == ARRAY_LEN(promised), "as many tools as promised");
-	for (size_t i = 0; i < ARRAY_LEN(promised); i++) {
-		const struct tool *t = tool_find(sv_of(promised[i]));
-
-		ok(t && !strcmp(t->name, promised[i]), "%s is found", promised[i]);
-		ok(t && t->start && t->cancel, "%s can start and be cancelled",
-		   promised[i]);
-		ok(t && schemas_get(t->schema_file).n, "%s has its schema",
-		   promised[i]);
-	}
-	ok(!tool_find(SV("run_cod")) && !tool_find(SV("run_code2")) &&
-		   !tool_find(SV("")) && !tool_find(SV("RUN_CODE")),
-	   "no other name is");
+	test_tools();
+	test_prompts();
+	test_sources();
 	return tap_done();
 }

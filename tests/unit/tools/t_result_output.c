@@ -147,7 +147,7 @@ static void test_no_memory(void)
 		buf_finish(&r.text);
 		err_clear(&r.err);
 		mem_fail_after(n);
-		bad = run_render(&a, &r.json, &r.text, &r.err);
+		bad = run_render(&a, NULL, &r.json, &r.text, &r.err);
 		mem_fail_after(0);
 		if (!bad)
 			break;

@@ -158,22 +158,33 @@ static void test_no_memory(struct keeper *k)
 	struct wire_run w;
 	struct ipc_msg m;
 	int before = open_fds();
+	long n = 1;
 
-	/* the request of HELLO allocates nothing: the first is the run, the second the client's */
-	for (long n = 1; n <= 2; n++) {
+	k->principal = "a new one";
+	for (; n < 50; n++) {
 		struct err e = {0};
 		struct run_request req = {.tool = POL_RUN_CODE,
 					  .language = SV("python")};
 
-		c = (struct called){.call = {.env = {.client = k->client}}};
+		c = (struct called){
+			.call = {.env = keeper_env(k), .hooks = &called_hooks}};
+		c.call.owner = &c;
 		mem_fail_after(n);
-		ok(run_start(&c.call, &req, &e) == -1 && e.code == ERR_LIMIT &&
-			   !c.call.state,
-		   "allocation %ld may fail: an error says so", n);
+		if (!run_start(&c.call, &req, &e) || e.code != ERR_LIMIT ||
+		    c.call.state || keeper_next(k, &m) || open_fds() != before)
+			break;
 		mem_fail_after(0);
 	}
-	ok(!keeper_next(k, &m) || !keeper_next_run(k, &m, &w), "nothing was started");
-	ok(open_fds() == before, "no descriptor is left open");
+	mem_fail_after(0);
+	ok(n > 3 && c.call.state,
+	   "each of %ld allocations may fail: nothing is started, nothing left open",
+	   n - 1);
+	must(keeper_next_run(k, &m, &w));
+	wire_run_close(&w);
+	keeper_refuse(k, m.id, ERR_DENIED, "enough");
+	keeper_turn(k);
+	ok(c.ended == 1, "and then it works");
+	k->principal = "";
 }
 
 int main(void)

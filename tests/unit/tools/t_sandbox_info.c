@@ -229,9 +229,9 @@ static void test_no_memory(struct keeper *k)
 
 	for (; n < 50; n++) {
 		mem_fail_after(n);
-		c = (struct called){.call = {.tool = tool_find(SV("sandbox_info")),
-					     .env = {.client = k->client},
-					     .on_done = on_call_done}};
+		c = (struct called){.call = {.tool = tool_named("sandbox_info"),
+					     .env = keeper_env(k),
+					     .hooks = &called_hooks}};
 		c.call.owner = &c;
 		buf_init(&c.text, 1 << 20);
 		if (c.call.tool->start(&c.call, &c.err))

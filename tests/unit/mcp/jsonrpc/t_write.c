@@ -112,8 +112,26 @@ static void t_no_memory(void)
 	ok(good && n > 2, "without memory the buffer says so");
 }
 
+static void t_request(void)
+{
+	AUTO_BUF b = {0};
+
+	buf_init(&b, 4096);
+	rpc_write_request(&b, SV("7"), SV("a/\"b\""), SV("{\n\"x\":1}"));
+	ok(is(&b,
+	      "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"a/\\\"b\\\"\",\"params\":{"
+	      "\"x\":1}}"),
+	   "a request");
+	buf_reset(&b);
+	rpc_write_request(&b, SV("\"s\""), SV("roots/list"), SV(""));
+	ok(is(&b, "{\"jsonrpc\":\"2.0\",\"id\":\"s\",\"method\":\"roots/list\","
+		  "\"params\":{}}"),
+	   "no params are an empty object");
+}
+
 int main(void)
 {
+	t_request();
 	t_result();
 	t_error();
 	t_notification();

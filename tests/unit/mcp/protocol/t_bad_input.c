@@ -65,7 +65,7 @@ static void t_long_names(void)
 		buf_str(&b, "\xc3\xa9");
 	buf_str(&b, "\"}");
 	say(&r, b.p);
-	ok(SAYS(&r, "-32601") && r.sent[0].n < 1024,
+	ok(SAYS(&r, "-32601") && r.sent[0].json.n < 1024,
 	   "a long method is not sent back whole");
 	buf_reset(&b);
 	buf_str(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"ping\",\"id\":\"");
@@ -117,12 +117,13 @@ static void t_oversize(void)
 		   cases[i].tail, cases[i].id, SV_ARG(id));
 	}
 	rig_open(&r);
-	proto_on_oversize(r.p, 1000, SV("{\"id\":5,\"method\":\"x\""), SV("}"));
+	proto_on_oversize(r.p, SV("{\"id\":5,\"method\":\"x\""), SV("}"), 1000,
+			  &rig_sink_new(&r)->s);
 	ok(SAYS(&r, "\"id\":5,\"error\":{\"code\":-32600", "1000 bytes",
 		"\"remediation\":\""),
 	   "a message over the limit is answered, with the limit");
 	rig_clear(&r);
-	proto_on_oversize(r.p, 1000, SV("xxxx"), SV("xxxx"));
+	proto_on_oversize(r.p, SV("xxxx"), SV("xxxx"), 1000, &rig_sink_new(&r)->s);
 	ok(SAYS(&r, "\"id\":null,\"error\":{\"code\":-32600"),
 	   "also when nobody knows whose it was");
 	rig_close(&r);
@@ -159,7 +160,7 @@ static void t_no_memory(void)
 		for (long n = 1; n < 60; n++) {
 			rig_clear(&r);
 			mem_fail_after(n);
-			proto_on_message(r.p, sv_of(talk[i]));
+			proto_on_message(r.p, sv_of(talk[i]), &rig_sink_new(&r)->s);
 			mem_fail_after(0);
 			worst = r.n > worst ? r.n : worst;
 			say(&r,
@@ -184,29 +185,33 @@ static struct sv other_schema(const char *name)
 
 static void t_birth(void)
 {
-	struct proto_opts o = {.tools = rig_tools,
-			       .tools_count = ARRAY_LEN(rig_tools),
-			       .schema = no_schema,
-			       .send = rig_on_send,
-			       .max_in_flight = 1};
+	static const struct tool_set *const sets[] = {&rig_set, &rig_set};
+	struct proto_server_opts o = {
+		.sets = sets, .nsets = 1, .schema = no_schema, .max_in_flight = 1};
 	struct err e = {0};
-	struct proto *p = NULL;
+	struct proto_server *p = NULL;
 	int tries = 0;
 
-	ok(!proto_new(&o, &e) && e.code == ERR_INTERNAL && strstr(e.cause, "stuck"),
+	ok(!proto_server_new(&o, &e) && e.code == ERR_INTERNAL &&
+		   strstr(e.cause, "stuck"),
 	   "a missing schema file is named: %s", e.cause);
 	err_clear(&e);
 	o.schema = other_schema;
-	ok(!proto_new(&o, &e) && strstr(e.cause, "name"), "and one of another tool: %s",
-	   e.cause);
+	ok(!proto_server_new(&o, &e) && strstr(e.cause, "name"),
+	   "and one of another tool: %s", e.cause);
 	o.schema = rig_schema;
+	err_clear(&e);
+	o.nsets = 2;
+	ok(!proto_server_new(&o, &e) && strstr(e.cause, "two are called echo"),
+	   "and a name given twice: %s", e.cause);
+	o.nsets = 1;
 	while (!p && tries < 1000) {
 		mem_fail_after(++tries);
-		p = proto_new(&o, NULL);
+		p = proto_server_new(&o, NULL);
 		mem_fail_after(0);
 	}
 	ok(p && tries > 10, "no allocation of %d fails unnoticed", tries);
-	proto_free(p);
+	proto_server_free(p);
 }
 
 int main(void)

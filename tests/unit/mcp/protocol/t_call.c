@@ -65,7 +65,7 @@ static void t_ids(void)
 			"\"name\":\"slow\",\"_meta\":{\"progressToken\":%s}}}",
 			ids[i], ids[i]);
 		say(&r, text);
-		seen.slow[0]->on_progress(seen.slow[0], 1, (struct sv){0});
+		seen.slow[0]->hooks->progress(seen.slow[0], 1, (struct sv){0});
 		slow_end(0);
 		seen.slow_n = 0;
 		snprintf(want, sizeof(want),
@@ -101,7 +101,7 @@ static void t_cancel(void)
 	   "cancelling asks the tool and answers nothing");
 	say(&r, CANCEL("5"));
 	ok(seen.cancels == 1, "once");
-	seen.slow[0]->on_progress(seen.slow[0], 99, SV("more"));
+	seen.slow[0]->hooks->progress(seen.slow[0], 99, SV("more"));
 	rig_wait(&r, RIG_PROGRESS_MS + 50);
 	ok(r.n == 0, "no progress for a cancelled call");
 	say(&r, CALL("5", "echo", ",\"arguments\":{\"text\":\"again\"}"));
@@ -149,12 +149,12 @@ static void t_progress(void)
 
 	rig_open(&r);
 	say(&r, CALL("1", "slow", ",\"_meta\":{\"progressToken\":\"t\\u00e9\"}"));
-	seen.slow[0]->on_progress(seen.slow[0], 10, (struct sv){0});
+	seen.slow[0]->hooks->progress(seen.slow[0], 10, (struct sv){0});
 	ok(r.n == 0, "not at once");
 	rig_wait(&r, RIG_PROGRESS_MS / 4 + 10);
-	seen.slow[0]->on_progress(seen.slow[0], 10, (struct sv){0});
+	seen.slow[0]->hooks->progress(seen.slow[0], 10, (struct sv){0});
 	ok(r.n == 0, "nor when nothing grew");
-	seen.slow[0]->on_progress(seen.slow[0], 77, (struct sv){0});
+	seen.slow[0]->hooks->progress(seen.slow[0], 77, (struct sv){0});
 	ok(SAYS(&r, "\"method\":\"notifications/progress\"",
 		"\"progressToken\":\"t\\u00e9\"",
 		"\"message\":\"running for 0 s, 77 bytes of output so far\"", "!total"),
@@ -175,25 +175,16 @@ static void t_progress(void)
 /* Reports that share a millisecond still differ. */
 static void t_progress_fast(void)
 {
+	static const struct tool_set *const sets[] = {&rig_set};
 	struct rig r;
-	struct err e = {0};
 	uint64_t until = loop_now_us() + 5000000;
 	unsigned rising = 0;
 
-	rig_open(&r);
-	proto_free(r.p);
-	r.p = proto_new(&(struct proto_opts){.loop = &r.loop,
-					     .tools = rig_tools,
-					     .tools_count = ARRAY_LEN(rig_tools),
-					     .schema = rig_schema,
-					     .send = rig_on_send,
-					     .arg = &r,
-					     .max_in_flight = 1,
-					     .progress_ms = 1},
-			&e);
+	rig_open_with(&r, (struct proto_server_opts){
+				  .sets = sets, .nsets = 1, .progress_ms = 1});
 	say(&r, CALL("1", "slow", ",\"_meta\":{\"progressToken\":1}"));
 	for (uint64_t bytes = 1; r.n < 100 && loop_now_us() < until; bytes++)
-		seen.slow[0]->on_progress(seen.slow[0], bytes, (struct sv){0});
+		seen.slow[0]->hooks->progress(seen.slow[0], bytes, (struct sv){0});
 	for (unsigned i = 1; i < r.n; i++)
 		rising += progress_of(&r, i) > progress_of(&r, i - 1);
 	ok(r.n == 100 && rising == 99,
@@ -211,7 +202,7 @@ static void t_progress_unasked(void)
 	say(&r, CALL("3", "slow", ",\"_meta\":{\"progressToken\":{\"a\":1}}"));
 	rig_wait(&r, RIG_PROGRESS_MS + 50);
 	for (unsigned i = 0; i < 3; i++)
-		seen.slow[i]->on_progress(seen.slow[i], 5, SV("hello"));
+		seen.slow[i]->hooks->progress(seen.slow[i], 5, SV("hello"));
 	ok(r.n == 0, "no token, no progress");
 	for (unsigned i = 0; i < 3; i++)
 		slow_end(i);
@@ -257,7 +248,7 @@ static void t_end(void)
 	say(&r, CALL("1", "slow", ",\"_meta\":{\"progressToken\":1}"));
 	say(&r, CALL("2", "stuck", ""));
 	say(&r, CANCEL("1"));
-	proto_close(r.p, rig_on_idle, &r);
+	proto_peer_close(r.p, rig_on_idle, &r);
 	ok(seen.cancels == 1 && r.idle == 0,
 	   "closing cancels what is not yet cancelled and waits");
 	slow_end(0);
@@ -265,14 +256,14 @@ static void t_end(void)
 	slow_end(1);
 	ok(r.idle == 1 && r.n == 0, "and says nothing of their answers");
 	say(&r, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"}");
-	proto_on_oversize(r.p, 10, SV(""), SV(""));
+	proto_on_oversize(r.p, SV(""), SV(""), 10, &rig_sink_new(&r)->s);
 	ok(r.n == 0, "nor of anything else");
-	proto_free(r.p);
+	proto_peer_free(r.p);
 	r.p = NULL;
 	rig_close(&r);
 
 	rig_open(&r);
-	proto_close(r.p, rig_on_idle, &r);
+	proto_peer_close(r.p, rig_on_idle, &r);
 	ok(r.idle == 1, "with nothing in flight closing is done at once");
 	rig_close(&r);
 
@@ -280,14 +271,14 @@ static void t_end(void)
 	seen.slow_obeys = true;
 	say(&r, CALL("1", "slow", ""));
 	say(&r, CALL("2", "slow", ""));
-	proto_close(r.p, rig_on_idle, &r);
+	proto_peer_close(r.p, rig_on_idle, &r);
 	ok(seen.cancels == 2 && r.idle == 1,
 	   "tools that end within their cancel are waited for once");
 	rig_close(&r);
 
 	rig_open(&r);
 	say(&r, CALL("1", "slow", ""));
-	proto_free(r.p);
+	proto_peer_free(r.p);
 	r.p = NULL;
 	slow_end(0);
 	ok(r.n == 0, "a call may end after its connection was freed");

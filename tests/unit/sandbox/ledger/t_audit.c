@@ -76,7 +76,7 @@ static void list(void)
 	ok(!printed(led_audit_list, &q, &out, &e) && count_lines(&out) == 6,
 	   "a title, four runs and a refusal");
 	ok(strstr(line_with(&out, "run_aa11", mem, sizeof(mem)),
-		  "run_aa11  run_code  python    exited     12.3 ms  3"),
+		  "run_aa11  local      run_code  python    exited     12.3 ms  3"),
 	   "aligned: %s", mem);
 	ok(strstr(line_with(&out, "run_bb22", mem, sizeof(mem)),
 		  "timeout    10.00 s  signal 9"),
@@ -87,7 +87,7 @@ static void list(void)
 	ok(strstr(line_with(&out, "run_cc44", mem, sizeof(mem)), "unclosed"),
 	   "nor here: %s", mem);
 	ok(strstr(line_with(&out, "refused", mem, sizeof(mem)),
-		  "Z  -         -         -         refused"),
+		  "Z  -         local      -         -         refused"),
 	   "a refusal: %s", mem);
 	ok(is_printable(&out), "nothing but printable ASCII");
 	buf_finish(&out);

@@ -1,0 +1,333 @@
+/* exchange.c: a request and its answer, whichever version of HTTP carries them. */
+#include "mcp/http/internal.h"
+
+#include "sandbox/base/mem.h"
+
+static size_t put(char *text, size_t at, struct sv s, struct sv *ret)
+{
+	if (s.n)
+		memcpy(text + at, s.p, s.n);
+	*ret = (struct sv){text + at, s.n};
+	return at + s.n;
+}
+
+/* Look-ups compare bytes, so names are brought to lower case once. */
+static void lower(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] >= 'A' && p[i] <= 'Z')
+			p[i] = (char)(p[i] | 0x20);
+}
+
+static size_t text_bytes(const struct head *h)
+{
+	size_t n = h->path.n + h->query.n + h->authority.n;
+
+	for (uint32_t i = 0; i < h->n; i++)
+		n += h->fields[i].name.n + h->fields[i].value.n;
+	return n;
+}
+
+struct http_exchange *exchange_new(struct conn *c, const struct head *h)
+{
+	size_t table = h->n * sizeof(*h->fields), at;
+	struct http_exchange *x = mem_alloc(sizeof(*x) + table + text_bytes(h));
+	char *text;
+
+	if (!x)
+		return NULL;
+	*x = (struct http_exchange){.c = c, .next = c->xs, .n = h->n};
+	x->fields = (struct field *)(void *)x->text;
+	text = x->text + table;
+	x->method = h->known;
+	x->close = h->close;
+	x->chunked = !h->v10;
+	buf_init(&x->body, c->s->limits.body_bytes);
+	buf_init(&x->out, SIZE_MAX);
+	at = put(text, 0, h->path, &x->path);
+	at = put(text, at, h->query, &x->query);
+	at = put(text, at, h->authority, &x->authority);
+	for (uint32_t i = 0; i < h->n; i++) {
+		size_t name = at;
+
+		at = put(text, at, h->fields[i].name, &x->fields[i].name);
+		lower(text + name, at - name);
+		at = put(text, at, h->fields[i].value, &x->fields[i].value);
+	}
+	if (c->xs)
+		c->xs->prev = x;
+	c->xs = x;
+	return x;
+}
+
+void exchange_free(struct http_exchange *x)
+{
+	struct conn *c = x->c;
+
+	exchange_end(x);
+	if (x->prev)
+		x->prev->next = x->next;
+	else
+		c->xs = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	c->s->bodies_bytes -= x->counted;
+	buf_finish(&x->body);
+	buf_finish(&x->out);
+	mem_free(x);
+}
+
+int exchange_count_body(struct http_exchange *x, struct refusal *r)
+{
+	struct http_server *s = x->c->s;
+	size_t more = x->body.n - x->counted;
+
+	if (more > s->limits.all_bodies_bytes - s->bodies_bytes)
+		return refuse(r, 503, "too many large requests at once");
+	s->bodies_bytes += more;
+	x->counted = x->body.n;
+	return 0;
+}
+
+void exchange_hand(struct http_exchange *x)
+{
+	struct http_server *s = x->c->s;
+
+	x->handed = true;
+	s->stats.requests++;
+	s->stats.exchanges++;
+	s->handler.on_request(s->handler.arg, x);
+}
+
+void exchange_end(struct http_exchange *x)
+{
+	if (x->handed && !x->ended)
+		x->c->s->stats.exchanges--;
+	x->ended = true;
+}
+
+void exchange_gone(struct http_exchange *x)
+{
+	struct http_server *s = x->c->s;
+	bool tell = x->handed && !x->ended;
+
+	exchange_end(x);
+	if (tell)
+		s->handler.on_gone(s->handler.arg, x);
+}
+
+/* --- the request ------------------------------------------------------------------------------- */
+
+enum http_method http_method(const struct http_exchange *x)
+{
+	return x->method;
+}
+
+struct sv http_path(const struct http_exchange *x)
+{
+	return x->path;
+}
+
+struct sv http_query(const struct http_exchange *x)
+{
+	return x->query;
+}
+
+struct sv http_body(const struct http_exchange *x)
+{
+	return buf_view(&x->body);
+}
+
+struct sv http_authority(const struct http_exchange *x)
+{
+	return x->authority;
+}
+
+unsigned http_header(const struct http_exchange *x, const char *name, struct sv *ret)
+{
+	struct sv wanted = sv_of(name);
+	unsigned found = 0;
+
+	*ret = SV("");
+	for (uint32_t i = 0; i < x->n; i++)
+		if (sv_eq(x->fields[i].name, wanted) && !found++)
+			*ret = x->fields[i].value;
+	return found;
+}
+
+bool http_is_tls(const struct http_exchange *x)
+{
+	return x->c->is_tls;
+}
+
+bool http_is_unix(const struct http_exchange *x)
+{
+	return x->c->is_unix;
+}
+
+struct sv http_peer(const struct http_exchange *x)
+{
+	return sv_of(x->c->peer);
+}
+
+struct sv http_client_cert(const struct http_exchange *x)
+{
+	return tls_client_cert(x->c);
+}
+
+void http_set_user(struct http_exchange *x, void *user)
+{
+	x->user = user;
+}
+
+void *http_user(const struct http_exchange *x)
+{
+	return x->user;
+}
+
+/* --- the response ------------------------------------------------------------------------------ */
+
+/* Programmer errors of the handler's. */
+static void must_be_open(const struct http_exchange *x, unsigned status, unsigned n)
+{
+	must(x->handed && !x->ended && !x->streaming);
+	must(status >= 200 && status <= 599 && n <= HTTP_MAX_FIELDS);
+}
+
+void http_respond(struct http_exchange *x, unsigned status,
+		  const struct http_field *fields, unsigned n, struct sv body)
+{
+	struct conn *c = x->c;
+
+	must_be_open(x, status, n);
+	exchange_end(x);
+	if (c->doomed)
+		return;
+	if (conn_overfull(c))
+		conn_doom(c);
+	else if (c->h2)
+		h2_respond(x, status, fields, n, body);
+	else
+		h1_respond(x, status, fields, n, body);
+	conn_touch(c);
+}
+
+void http_stream_start(struct http_exchange *x, unsigned status,
+		       const struct http_field *fields, unsigned n)
+{
+	must_be_open(x, status, n);
+	x->streaming = true;
+	if (x->c->doomed)
+		return;
+	if (x->c->h2)
+		h2_start_stream(x, status, fields, n);
+	else
+		h1_start(x, status, fields, n);
+	conn_touch(x->c);
+}
+
+void http_stream_write(struct http_exchange *x, struct sv bytes)
+{
+	struct conn *c = x->c;
+
+	must(x->streaming && !x->ended);
+	if (c->doomed || x->method == HTTP_HEAD || !bytes.n)
+		return;
+	if (conn_overfull(c))
+		conn_doom(c);
+	else if (c->h2)
+		h2_write(x, bytes);
+	else
+		h1_write(x, bytes);
+	conn_touch(c);
+}
+
+void http_stream_end(struct http_exchange *x)
+{
+	struct conn *c = x->c;
+
+	must(x->streaming && !x->ended);
+	exchange_end(x);
+	if (c->doomed)
+		return;
+	if (c->h2)
+		h2_end(x);
+	else
+		h1_end(x);
+	conn_touch(c);
+}
+
+void http_abort(struct http_exchange *x)
+{
+	struct conn *c = x->c;
+
+	must(x->handed && !x->ended);
+	exchange_end(x);
+	if (c->doomed)
+		return;
+	if (c->h2) {
+		h2_abort(x);
+	} else {
+		conn_uncork(c); /* what was written came before the break */
+		conn_doom(c);
+	}
+	conn_touch(c);
+}
+
+size_t http_queued(const struct http_exchange *x)
+{
+	return conn_unsent(x->c) + (x->c->h2 ? h2_queued(x->c) : 0);
+}
+
+/* --- refusals ---------------------------------------------------------------------------------- */
+
+static const struct {
+	unsigned status;
+	const char *phrase;
+	enum err_code code;
+	const char *remediation;
+} statuses[] = {
+	/* clang-format off */
+	{200, "OK", ERR_NONE, NULL},
+	{202, "Accepted", ERR_NONE, NULL},
+	{204, "No Content", ERR_NONE, NULL},
+	{304, "Not Modified", ERR_NONE, NULL},
+	{400, "Bad Request", ERR_INVALID, "send a well-formed HTTP request"},
+	{401, "Unauthorized", ERR_NONE, NULL},
+	{403, "Forbidden", ERR_NONE, NULL},
+	{404, "Not Found", ERR_NONE, NULL},
+	{405, "Method Not Allowed", ERR_NONE, NULL},
+	{406, "Not Acceptable", ERR_NONE, NULL},
+	{408, "Request Timeout", ERR_LIMIT, "send the whole request without pauses"},
+	{409, "Conflict", ERR_NONE, NULL},
+	{413, "Content Too Large", ERR_LIMIT, "send a smaller body"},
+	{414, "URI Too Long", ERR_LIMIT, "use a shorter request target"},
+	{415, "Unsupported Media Type", ERR_INVALID, "leave out Content-Encoding and send the body as it is"},
+	{417, "Expectation Failed", ERR_INVALID, "expect nothing but 100-continue"},
+	{429, "Too Many Requests", ERR_NONE, NULL},
+	{431, "Request Header Fields Too Large", ERR_LIMIT, "send fewer or shorter header fields"},
+	{500, "Internal Server Error", ERR_NONE, NULL},
+	{501, "Not Implemented", ERR_INVALID, "use plain HTTP/1.1 or HTTP/2"},
+	{503, "Service Unavailable", ERR_BUSY, "try again in a moment"},
+	{505, "HTTP Version Not Supported", ERR_INVALID, "use HTTP/1.1 or HTTP/2"},
+	/* clang-format on */
+};
+
+const char *status_phrase(unsigned status)
+{
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if (statuses[i].status == status)
+			return statuses[i].phrase;
+	return "";
+}
+
+void refusal_json(struct buf *b, const struct refusal *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if (statuses[i].status == r->status && statuses[i].remediation)
+			/* literals without a quote or backslash: no escaping */
+			buf_fmt(b,
+				"{\"code\":\"%s\",\"cause\":\"%s\",\"remediation\":\"%s\"}",
+				err_code_name(statuses[i].code), r->cause,
+				statuses[i].remediation);
+}

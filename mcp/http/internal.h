@@ -1,0 +1,230 @@
+/* internal.h: what the files of mcp/http share. See http.h for the data flow.
+ *
+ * Who may end what: a connection is closed and freed only from the top of the loop (conn_leave, the
+ * accept path), never from inside a call of the handler's. What goes wrong deeper down dooms it
+ * (conn_doom); doomed and otherwise unfinished connections wait in the server's `later` list, which
+ * the loop visits next. So on_gone is never called from within http_respond and its like, and a
+ * request that was pipelined is never handed out from within the answer to the one before.
+ *
+ * Between conn_enter and conn_leave a connection is the server's current one: its small writes
+ * are gathered in one buffer and leave in one system call. */
+#ifndef MCP_HTTP_INTERNAL_H
+#define MCP_HTTP_INTERNAL_H
+
+#include "mcp/http/parse.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct conn;
+struct h2;
+struct tls_conn;
+struct tls_server;
+
+enum {
+	READ_BYTES = 64 << 10,	/* of one recv */
+	CORK_BYTES = 64 << 10,	/* gathered before a write */
+	HIGH_WATER = 64 << 10,	/* unsent: no further request is begun, no further frame made */
+	LINGER_MS = 2000,	/* how long a client may take to read our last words ... */
+	LINGER_BYTES = 32 << 20,	/* ... while we throw away what it still sends */
+	WHEEL_SLOTS = 64,
+};
+
+enum conn_state {
+	CONN_TLS,	/* handshake */
+	CONN_SNIFF,	/* in the clear: HTTP/2's preface or HTTP/1 */
+	CONN_H1,
+	CONN_H2,
+	CONN_CLOSING,	/* the rest of the output is on its way */
+	CONN_LINGER,	/* our side is shut down, the peer's is read to its end */
+};
+
+enum h1_state { H1_HEAD, H1_BODY, H1_HANDLER };
+
+struct conn {
+	struct loop_io io;
+	struct http_server *s;
+	struct conn *prev, *next;	/* s->idle (oldest first) or s->busy */
+	struct conn *wheel_prev, *wheel_next;
+	struct conn *later_prev, *later_next;
+	struct tls_conn *tls;		/* owned, or NULL */
+	struct h2 *h2;			/* owned, or NULL */
+	struct http_exchange *xs;	/* owned; HTTP/1 has one at most */
+	struct buf in;			/* read, not understood yet */
+	struct buf out;			/* not yet taken by the socket, from out_at on */
+	size_t out_at;
+	uint64_t read_due, write_due, body_end;	/* ms of the loop's clock; 0: none */
+	uint64_t wheel_tick;		/* 0: not in the wheel */
+	uint32_t interest;
+	uint32_t linger_left;
+	struct h1_scan scan;
+	struct h1_body body;
+	uint8_t state, h1;
+	bool is_idle, is_later, is_tls, is_unix;
+	bool fresh;	/* not a byte has come yet */
+	bool eof;	/* the peer sends no more */
+	bool doomed;	/* to be closed from the top of the loop */
+	char peer[46];
+};
+
+struct http_exchange {
+	struct conn *c;
+	struct http_exchange *prev, *next;	/* of the connection */
+	void *user;
+	struct sv path, query, authority;
+	struct field *fields;
+	uint32_t n;
+	enum http_method method;
+	struct buf body;
+	size_t counted;		/* of the body, in the server's sum */
+	bool handed;		/* on_request was called */
+	bool ended;		/* the handler is done with it */
+	bool streaming;
+	bool whole;		/* the request has been read to its end */
+	bool chunked;		/* HTTP/1: the answer is */
+	bool close;		/* HTTP/1: the connection ends with the answer */
+	/* HTTP/2 */
+	int32_t stream;
+	bool out_end;		/* nothing is added to out any more */
+	bool deferred;		/* nghttp2 waits to be told of more */
+	uint64_t body_due, body_end;
+	uint64_t unwanted;	/* bytes of the body that came after the answer */
+	struct buf out;
+	size_t out_at;
+	char text[];
+};
+
+struct conns {
+	struct conn *first, *last;
+};
+
+struct listener {
+	struct loop_io io;
+	struct http_server *s;
+	bool tls;
+};
+
+struct http_server {
+	struct loop *loop;
+	struct http_limits limits;
+	struct http_handler handler;
+	struct listener *listeners;
+	unsigned nlisteners;
+	struct tls_server *tls;
+	struct conns idle, busy;
+	struct conn *later_first, *later_last;
+	uint32_t later_n;
+	struct conn *current;
+	struct conn *wheel[WHEEL_SLOTS];
+	uint64_t tick;
+	uint32_t tick_ms;
+	struct loop_timer tick_timer, later_timer, accept_timer, drain_timer;
+	struct http_stats stats;
+	size_t bodies_bytes;
+	bool draining;
+	void (*on_idle)(void *arg);
+	void *on_idle_arg;
+	struct field *fields;	/* limits.header_fields of them: scratch of the head parser */
+	struct buf cork;	/* of the current connection */
+	struct buf head;	/* scratch: a response's head */
+	uint64_t date_s;
+	char date[HTTP_DATE_SIZE];
+	char rbuf[READ_BYTES];
+	char join[16 << 10];	/* one TLS record to be sent */
+	char plain[16 << 10];	/* one that came */
+	char frames[16 << 10];	/* HTTP/2 frames that leave together */
+};
+
+uint64_t now_ms(void);
+
+/* --- conn.c ----------------------------------------------------------------------------------------- */
+/* Takes fd over, also when it fails (NULL: memory). */
+struct conn *conn_new(struct http_server *s, int fd, const struct sockaddr *from, bool tls);
+void conn_close(struct conn *c);	/* top of the loop only; on_gone for what is open */
+void conn_free(struct conn *c);		/* without on_gone */
+void conn_enter(struct conn *c);
+void conn_leave(struct conn *c);	/* c may be gone after it */
+void conn_doom(struct conn *c);
+void conn_later(struct conn *c);
+void conn_touch(struct conn *c);	/* after the handler did something to it */
+void conn_finish(struct conn *c);	/* close once all that is queued has been sent and read */
+void conn_idle(struct conn *c);		/* waits for a request */
+void conn_busy(struct conn *c);
+void conn_plain(struct conn *c, struct sv bytes);	/* bytes after TLS */
+void conn_eof(struct conn *c);
+void conn_due(struct conn *c, uint64_t now);
+/* What can still be done without another event; from the top of the loop. */
+void conn_resume(struct conn *c);
+
+/* --- write.c ---------------------------------------------------------------------------------------- */
+enum { SEND_PARTS = 4 };
+void conn_send(struct conn *c, const struct sv *parts, unsigned n);	/* through TLS where there is */
+void conn_raw(struct conn *c, const struct sv *parts, unsigned n);	/* to the socket */
+void conn_flush(struct conn *c);	/* what is queued */
+void conn_uncork(struct conn *c);
+size_t conn_unsent(const struct conn *c);
+bool conn_overfull(const struct conn *c);	/* more is queued than may be */
+void conn_write_due(struct conn *c, bool progress);
+
+/* --- timing.c --------------------------------------------------------------------------------------- */
+void timing_init(struct http_server *s);
+void timing_stop(struct http_server *s);
+void timing_schedule(struct conn *c);
+void timing_forget(struct conn *c);	/* it is in no list of ours any more */
+
+/* --- tls.c ------------------------------------------------------------------------------------------ */
+struct tls_server *tls_server_new(const struct http_tls_opts *o, struct err *e);
+void tls_server_free(struct tls_server *t);
+int tls_start(struct conn *c);			/* 0, or -1: memory */
+void tls_free(struct tls_conn *t);
+void tls_input(struct conn *c, struct sv bytes);
+void tls_send(struct conn *c, const struct sv *parts, unsigned n);
+void tls_close_notify(struct conn *c);
+struct sv tls_client_cert(const struct conn *c);
+
+/* --- h1.c ------------------------------------------------------------------------------------------- */
+void h1_input(struct conn *c, struct sv bytes);
+void h1_run(struct conn *c);			/* what is in c->in */
+void h1_eof(struct conn *c);
+void h1_due(struct conn *c);
+void h1_refuse(struct conn *c, const struct refusal *r);
+void h1_respond(struct http_exchange *x, unsigned status, const struct http_field *fields,
+		unsigned n, struct sv body);
+void h1_start(struct http_exchange *x, unsigned status, const struct http_field *fields, unsigned n);
+void h1_write(struct http_exchange *x, struct sv bytes);
+void h1_end(struct http_exchange *x);
+
+/* --- h2.c ------------------------------------------------------------------------------------------- */
+int h2_start(struct conn *c);			/* 0, or -1: memory */
+void h2_free(struct h2 *h);
+void h2_input(struct conn *c, struct sv bytes);
+void h2_flush(struct conn *c);
+void h2_due(struct conn *c, uint64_t now);
+void h2_shutdown(struct conn *c);		/* GOAWAY; open streams go on */
+size_t h2_queued(const struct conn *c);
+void h2_respond(struct http_exchange *x, unsigned status, const struct http_field *fields,
+		unsigned n, struct sv body);
+void h2_start_stream(struct http_exchange *x, unsigned status, const struct http_field *fields,
+		     unsigned n);
+void h2_write(struct http_exchange *x, struct sv bytes);
+void h2_end(struct http_exchange *x);
+void h2_abort(struct http_exchange *x);
+
+/* --- exchange.c ------------------------------------------------------------------------------------- */
+/* Copies what h views; NULL without memory. */
+struct http_exchange *exchange_new(struct conn *c, const struct head *h);
+void exchange_free(struct http_exchange *x);	/* unlinks it; on_gone is not called */
+void exchange_hand(struct http_exchange *x);	/* on_request */
+void exchange_end(struct http_exchange *x);	/* it is no longer the handler's */
+void exchange_gone(struct http_exchange *x);	/* on_gone if the handler has it */
+/* After x->body has grown. 0, or -1: all bodies together are too much. */
+int exchange_count_body(struct http_exchange *x, struct refusal *r);
+/* The body of a refusal: {"code","cause","remediation"}. */
+void refusal_json(struct buf *b, const struct refusal *r);
+const char *status_phrase(unsigned status);
+
+/* --- server.c --------------------------------------------------------------------------------------- */
+void server_check_idle(struct http_server *s);	/* a connection has gone */
+const char *server_date(struct http_server *s);
+
+#endif

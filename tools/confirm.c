@@ -1,0 +1,206 @@
+/* confirm.c: asking the user before a program is run, where the operator wants that.
+ *
+ * Nothing is kept between the question and the answer: the state that goes along with the question is
+ * a digest of all that would be run, so that an answer counts for exactly what was shown. Whoever
+ * cannot be asked is refused. */
+#include "sandbox/base/mem.h"
+#include "tools/internal.h"
+
+#include <sodium.h>
+
+#define KEY "confirm"
+#define EXCERPT_BYTES 1200
+#define DIGEST_BYTES 32
+
+/* --- what would be run --------------------------------------------------------------------------- */
+
+static void hash_sv(crypto_generichash_state *h, struct sv s)
+{
+	uint64_t n = s.n;
+
+	crypto_generichash_update(h, (const unsigned char *)&n, sizeof(n));
+	crypto_generichash_update(h, (const unsigned char *)s.p, s.n);
+}
+
+static void digest(const struct run_request *req, char hex[static 2 * DIGEST_BYTES + 1])
+{
+	unsigned char out[DIGEST_BYTES];
+	crypto_generichash_state h;
+	char numbers[64];
+
+	snprintf(numbers, sizeof(numbers), "%d %d %d %lld", (int)req->tool,
+		 req->has_argv, req->has_timeout, (long long)req->timeout_ms);
+	crypto_generichash_init(&h, NULL, 0, sizeof(out));
+	hash_sv(&h, sv_of(numbers));
+	hash_sv(&h, req->language);
+	hash_sv(&h, req->code);
+	hash_sv(&h, req->stdin_text);
+	hash_sv(&h, buf_view(&req->input));
+	crypto_generichash_final(&h, out, sizeof(out));
+	sodium_bin2hex(hex, 2 * DIGEST_BYTES + 1, out, sizeof(out));
+}
+
+/* What a screen shows otherwise than it is, or not at all: controls, and the characters that turn the
+ * direction of writing or have no width ("Trojan Source", CVE-2021-42574). */
+static const struct {
+	uint32_t first, last;
+} deceptive[] = {
+	{0x00, 0x08},	    {0x0b, 0x1f},
+	{0x7f, 0x9f},	    {0x061c, 0x061c}, /* Arabic letter mark */
+	{0x200b, 0x200f}, /* zero width, marks of direction */
+	{0x2028, 0x202e}, /* separators, embeddings, overrides */
+	{0x2060, 0x206f}, /* invisible operators, isolates */
+	{0xfeff, 0xfeff}, /* zero width no-break space */
+	{0xe0000, 0xe01ff}, /* tags, variation selectors */
+};
+
+/* c is one well-formed character. */
+static uint32_t code_point(struct sv c)
+{
+	static const unsigned char lead[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t v = (unsigned char)c.p[0] & lead[c.n];
+
+	for (size_t i = 1; i < c.n; i++)
+		v = v << 6 | ((unsigned char)c.p[i] & 0x3f);
+	return v;
+}
+
+static bool is_deceptive(struct sv c)
+{
+	const uint32_t v = code_point(c);
+
+	for (size_t i = 0; i < ARRAY_LEN(deceptive); i++)
+		if (v >= deceptive[i].first && v <= deceptive[i].last)
+			return true;
+	return false;
+}
+
+static void put_excerpt(struct buf *b, struct sv s)
+{
+	struct sv rest = s;
+
+	while (rest.n && s.n - rest.n < EXCERPT_BYTES) {
+		size_t k = sv_utf8_len(rest);
+		struct sv c = {rest.p, k ? k : 1};
+
+		if (k && !is_deceptive(c))
+			buf_sv(b, c);
+		else
+			for (size_t i = 0; i < c.n; i++)
+				buf_fmt(b, "\\x%02x", (unsigned char)c.p[i]);
+		rest.p += c.n, rest.n -= c.n;
+	}
+	if (rest.n)
+		buf_fmt(b, "\n... %zu more bytes, not shown", rest.n);
+}
+
+static void put_argv(struct buf *b, const struct cJSON *argv)
+{
+	AUTO_BUF line = {0};
+
+	buf_init(&line, b->max);
+	for (const struct cJSON *v = js_first(argv); v; v = js_next(v)) {
+		if (line.n)
+			buf_byte(&line, ' ');
+		json_quote(&line, js_str(v));
+		if (line.n > 2 * EXCERPT_BYTES)
+			break;
+	}
+	put_excerpt(b, buf_view(&line));
+}
+
+static void put_message(struct buf *b, const struct tool_call *call,
+			const struct run_request *req)
+{
+	if (req->tool == POL_RUN_CODE)
+		buf_fmt(b, "Run this %.*s program (%zu bytes) in the sandbox?",
+			(int)(req->language.n < 32 ? req->language.n : 32),
+			req->language.p, req->code.n);
+	else
+		buf_str(b, "Run this command in the sandbox?");
+	if (req->input.n || req->stdin_text.n)
+		buf_fmt(b,
+			" It gets %zu bytes of files, arguments and variables and %zu "
+			"bytes of input.",
+			req->input.n, req->stdin_text.n);
+	buf_str(b, "\n\n");
+	if (req->has_argv)
+		put_argv(b, js_get(call->args, "argv"));
+	else
+		put_excerpt(b, req->code);
+}
+
+/* --- asking ------------------------------------------------------------------------------------- */
+
+static int put_params(struct buf *b, const struct tool_call *call,
+		      const struct run_request *req)
+{
+	AUTO_BUF message = {0};
+	struct jw w;
+
+	buf_init(&message, 16 * EXCERPT_BYTES);
+	put_message(&message, call, req);
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_kstr(&w, "mode", SV("form"));
+	jw_kstr(&w, "message", buf_view(&message));
+	jw_kraw(&w, "requestedSchema",
+		SV("{\"type\":\"object\",\"properties\":{\"" KEY
+		   "\":{\"type\":\"boolean\",\"title\":\"Run it\",\"description\":"
+		   "\"Yes: the program is run once.\",\"default\":false}},"
+		   "\"required\":[\"" KEY "\"]}"));
+	jw_obj_end(&w);
+	return message.failed || b->failed ? -1 : 0;
+}
+
+static int ask(struct tool_call *call, const struct run_request *req, struct sv state,
+	       struct err *e)
+{
+	AUTO_BUF params = {0};
+
+	if (!call->hooks->client_can || !call->hooks->client_can(call, "elicitation")) {
+		err_set(e, ERR_DENIED,
+			"the operator wants the user to be asked before each run, and this "
+			"client cannot ask");
+		return err_fix(e, "use a client that supports elicitation, or ask the "
+				  "operator to switch confirm off");
+	}
+	buf_init(&params, 64 * EXCERPT_BYTES);
+	if (put_params(&params, call, req))
+		return err_set(e, ERR_LIMIT, "no memory to ask the user");
+	tool_call_ask(call,
+		      &(struct tool_ask){.key = KEY,
+					 .method = "elicitation/create",
+					 .params_json = buf_view(&params)},
+		      1, state);
+	return 0;
+}
+
+static int refuse(const struct cJSON *answer, struct err *e)
+{
+	bool said = !sv_eq(js_str(js_get(answer, "action")), SV("cancel"));
+
+	err_set(e, ERR_DENIED, "the user was asked and %s",
+		said ? "does not want this to be run" : "gave no answer");
+	return err_fix(e,
+		       "do not send it again as it is: tell the user what it does and "
+		       "what for, and ask what to do instead");
+}
+
+int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e)
+{
+	const struct cJSON *answer = js_get(call->inputs, KEY);
+	char state[2 * DIGEST_BYTES + 1];
+
+	if (!call->env.confirm)
+		return 1;
+	digest(req, state);
+	/* an answer without our question, or to another one, is none */
+	if (!answer || call->ask_state.n != sizeof(state) - 1 ||
+	    sodium_memcmp(call->ask_state.p, state, sizeof(state) - 1) != 0)
+		return ask(call, req, sv_of(state), e);
+	if (sv_eq(js_str(js_get(answer, "action")), SV("accept")) &&
+	    js_is_true(js_get(js_get(answer, "content"), KEY)))
+		return 1;
+	return refuse(answer, e);
+}

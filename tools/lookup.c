@@ -1,0 +1,119 @@
+/* lookup.c: finding runs: only among those of the principal who asks. */
+#include "tools/runs.h"
+
+#include <sodium.h>
+#include <string.h>
+
+struct run_owner *runs_owner(struct runs *r, struct sv principal)
+{
+	for (struct run_owner *o = r->owners; o; o = o->next)
+		if (sv_eq(sv_of(o->principal), principal))
+			return o;
+	return NULL;
+}
+
+/* The whole of a principal's runs is gone through, and each id compared as a whole, so that the time
+ * it takes tells nothing about how much of a guess was right. */
+static struct run *find_in(struct run_owner *o, struct sv id)
+{
+	char padded[SUP_RUN_ID_SIZE] = "";
+	struct run *found = NULL;
+
+	if (!id.n || sv_copy(id, padded, sizeof(padded)))
+		memset(padded, '?', sizeof(padded));
+	for (struct run *r = o ? o->newest : NULL; r; r = r->next)
+		if (!sodium_memcmp(r->id, padded, sizeof(padded)))
+			found = r;
+	return found;
+}
+
+struct run *runs_find(struct runs *r, struct sv principal, struct sv id)
+{
+	return find_in(runs_owner(r, principal), id);
+}
+
+int runs_not_found(const struct runs *r, struct err *e)
+{
+	err_set(e, ERR_NOT_FOUND, "there is no run with that run_id");
+	return err_fix(
+		e,
+		"use a run_id that run_code or run_command gave; a run and its output are "
+		"kept for %u minutes after its end, and less when many are made",
+		(unsigned)(r->keep_ms / 60000));
+}
+
+/* The next one that has its id, r itself included. */
+static struct run *named(struct run *r)
+{
+	while (r && !r->id[0])
+		r = r->next;
+	return r;
+}
+
+struct run *runs_newest(struct runs *r, struct sv principal)
+{
+	struct run_owner *o = runs_owner(r, principal);
+
+	return o ? named(o->newest) : NULL;
+}
+
+struct run *runs_older(struct run *r)
+{
+	return named(r->next);
+}
+
+struct run *runs_after(struct runs *r, struct sv principal, struct sv id)
+{
+	struct run_owner *o = runs_owner(r, principal);
+	struct run *at = find_in(o, id);
+	uint64_t serial = 0;
+
+	if (at)
+		return runs_older(at);
+	for (unsigned i = 0; o && i < RUNS_GONE; i++)
+		if (sv_eq(sv_of(o->gone[i].id), id))
+			serial = o->gone[i].serial;
+	for (at = o ? o->newest : NULL; at && at->serial >= serial;)
+		at = at->next;
+	return named(at);
+}
+
+struct sv run_principal(const struct run *r)
+{
+	return sv_of(r->owner->principal);
+}
+
+void run_uri(const struct run *r, const char *what, char dst[static RUN_URI_SIZE])
+{
+	snprintf(dst, RUN_URI_SIZE, RUNS_URI "%s/%s", r->id, what);
+}
+
+uint64_t runs_keep_ms(const struct runs *r)
+{
+	return r->keep_ms;
+}
+
+size_t runs_keep_bytes(const struct runs *r)
+{
+	return r->max[RUNS_BYTES];
+}
+
+unsigned runs_max_background(const struct runs *r)
+{
+	return r->max_background;
+}
+
+bool runs_wait_begin(struct run *r)
+{
+	if (r->runs->waits >= RUNS_MAX_WAITS || r->owner->waits >= RUNS_MAX_OWNER_WAITS)
+		return false;
+	r->runs->waits++;
+	r->owner->waits++;
+	return true;
+}
+
+void runs_wait_end(struct run *r)
+{
+	r->runs->waits--;
+	r->owner->waits--;
+}

@@ -1,0 +1,176 @@
+/* runs.h: every run of this process, running or ended: whose it is, how far it came, what it printed.
+ * For the files of this room; what others need of it stands in tools.h.
+ *
+ * Invariants.
+ * - A run belongs to the principal that started it. Look-ups search among that principal's alone, so
+ *   another's run and one that never was are the same miss, found out by the same work.
+ * - What is kept of a stream is its beginning, without holes: bytes [0, kept). Once a byte could not
+ *   be kept none after it is, and total - kept says how many are missing.
+ * - Running runs are never dropped. Ended ones are after keep_ms, or sooner to make room: the longest
+ *   ended of whoever holds most. Nobody loses a run to one who holds more than he does.
+ *
+ * Life cycle: runs_add -> run_name (the keeper has said its id; before that nobody can look it up)
+ * -> run_keep ... -> run_end -> dropped by the registry; or run_forget, when it never began. */
+#ifndef TOOLS_RUNS_H
+#define TOOLS_RUNS_H
+
+#include "sandbox/base/loop.h"
+#include "sandbox/supervise/supervise.h"
+#include "tools/tools.h"
+
+#define RUNS_URI "sandbox://runs/"
+#define RUN_URI_SIZE 64			/* of RUNS_URI, a run id and "/stdout" */
+#define RUN_SMALL_BYTES ((size_t)64 << 10)	/* longer streams go into a memfd */
+#define RUN_NEWS_MS 1000		/* between two rounds of news about one thing */
+
+enum run_stream { RUN_STDOUT, RUN_STDERR, RUN_STREAMS };
+extern const char *const run_stream_names[RUN_STREAMS];
+
+/* --- store.c: the bytes of one stream ----------------------------------------------------------- */
+
+struct store {
+	struct buf small;	/* until it is too long for that */
+	int fd;			/* then a memfd; -1 before */
+	uint64_t kept;		/* bytes [0, kept) are here */
+	uint64_t total;		/* bytes that came */
+	bool closed;		/* some were not kept: nothing more will be */
+};
+void store_init(struct store *s);
+void store_finish(struct store *s);
+/* Whether adding n bytes would make a memfd. */
+bool store_will_spill(const struct store *s, size_t n);
+/* Keeps the first `room` of bytes and counts all. */
+void store_add(struct store *s, struct sv bytes, size_t room);
+/* Up to n bytes from offset on; how many there were. */
+size_t store_read(const struct store *s, uint64_t offset, char *dst, size_t n);
+/* The same into b. -1: b failed. */
+int store_copy(const struct store *s, uint64_t offset, size_t n, struct buf *b);
+
+/* --- runs.c: the registry ------------------------------------------------------------------------ */
+
+enum runs_use { RUNS_COUNT, RUNS_BYTES, RUNS_FDS, RUNS_USES };
+
+struct run_owner;
+struct run_wait;
+
+struct run {
+	struct runs *runs;
+	struct run_owner *owner;
+	struct run *prev, *next;	/* of one owner, newest first */
+	struct run *ended_prev, *ended_next;	/* of all, the longest ended first */
+	uint64_t serial;		/* grows with every run */
+	char id[SUP_RUN_ID_SIZE];	/* zero-padded; "" until the keeper has said it */
+	enum pol_tool tool;
+	char language[32];
+	uint64_t started_us, started_wall_us, ended_us;
+	bool ended;
+	bool background;		/* goes on without a call */
+	struct err err;			/* of an ended one, instead of result */
+	struct sup_result result;
+	struct store out[RUN_STREAMS];
+	/* Of an ended one whose stream was not kept whole: its ends, as the caller is shown them. */
+	struct buf head[RUN_STREAMS], tail[RUN_STREAMS];
+	uint64_t use[RUNS_USES];
+
+	/* run.c's: while it runs */
+	struct sup_client *client;
+	struct sup_run *sup;		/* the client's; NULL: ended */
+	struct tool_call *call;		/* that still waits for the end; NULL: none */
+	struct loop_timer promote;
+	bool answer_running;		/* as soon as the id is known */
+	uint64_t reported_us;		/* of the last progress */
+	/* waits.c's */
+	struct run_wait *waits;		/* as long as there are some it is not dropped */
+	struct loop_timer wake;
+	bool pinned;			/* nor now: its waits are being answered */
+	/* news to tell */
+	struct loop_timer news;
+	uint64_t news_us;
+	bool dirty[RUN_STREAMS + 1];	/* the last: result */
+};
+
+struct run_opts {
+	const struct tool_env *env;	/* loop, client, principal and events are taken from it */
+	enum pol_tool tool;
+	struct sv language;
+	bool background;
+};
+/* NULL: too many are running (ERR_BUSY), or no memory. */
+struct run *runs_add(struct runs *r, const struct run_opts *o, struct err *e);
+void run_name(struct run *r, struct sv id);
+void run_keep(struct run *r, enum run_stream s, struct sv bytes);
+/* result or err, and what of the streams is not kept, are taken from a. */
+void run_end(struct run *r, const struct sup_answer *a);
+void run_forget(struct run *r);
+/* It goes on without a call from now on; false: its owner has too many of those. */
+bool run_detach(struct run *r);
+
+struct run *runs_find(struct runs *r, struct sv principal, struct sv id);	/* or NULL */
+/* ERR_NOT_FOUND in words. Returns -1. */
+int runs_not_found(const struct runs *r, struct err *e);
+/* The owner's newest run, or the next older than r (which may be dropped by now: an id). NULL: none. */
+struct run *runs_newest(struct runs *r, struct sv principal);
+struct run *runs_older(struct run *r);
+/* The first older than the one of that id; found also some time after that one was dropped. */
+struct run *runs_after(struct runs *r, struct sv principal, struct sv id);
+
+struct sv run_principal(const struct run *r);
+void run_uri(const struct run *r, const char *what, char dst[static RUN_URI_SIZE]);
+uint64_t runs_keep_ms(const struct runs *r);
+size_t runs_keep_bytes(const struct runs *r);
+unsigned runs_max_background(const struct runs *r);
+/* One more or one fewer call waits; false: as many as this principal, or all, may have. */
+bool runs_wait_begin(struct run *r);
+void runs_wait_end(struct run *r);
+
+/* run.c: answers the call that waits, and those of waits.c, with an error and lets the keeper end it. */
+void run_break_off(struct run *r);
+
+/* The streams of an ended run as the caller is shown them: the ends, and how much there was.
+ * Owned by the caller (runs_streams_finish, also after a failure). */
+int run_streams(const struct run *r, struct sup_stream ret[static RUN_STREAMS], struct err *e);
+void run_streams_finish(struct sup_stream s[static RUN_STREAMS]);
+
+/* --- runs.c's and lookup.c's own ------------------------------------------------------------------ */
+
+#define RUNS_GONE 64	/* dropped ones whose place in the list is remembered */
+#define RUNS_MAX_WAITS 1024	/* calls that wait, of all; */
+#define RUNS_MAX_OWNER_WAITS 64	/* of one principal */
+
+struct run_gone {
+	char id[SUP_RUN_ID_SIZE];
+	uint64_t serial;
+};
+
+struct run_owner {
+	struct runs *runs;
+	struct run_owner *next;
+	char *principal;		/* owned */
+	struct run *newest, *oldest;
+	uint64_t use[RUNS_USES];
+	uint64_t running_bytes;
+	unsigned background, waits;
+	struct loop_timer changed;
+	uint64_t changed_us;
+	struct run_gone gone[RUNS_GONE];
+	unsigned gone_at;
+};
+
+struct runs {
+	struct loop *loop;
+	uint64_t max[RUNS_USES], use[RUNS_USES];
+	uint64_t keep_ms;
+	unsigned max_background, waits, running;
+	unsigned gather_ms;		/* between output and the answer to who waits for it */
+	uint64_t next_serial;
+	struct run_owner *owners;
+	struct run *ended_first, *ended_last;
+	struct loop_timer expiry;
+	const struct tool_events *events;
+	void (*on_idle)(void *arg);
+	void *idle_arg;
+};
+
+struct run_owner *runs_owner(struct runs *r, struct sv principal);	/* NULL: has none */
+
+#endif
