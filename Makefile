@@ -179,8 +179,9 @@ check: deps	## unit, flow and escape tests; under 5 minutes
 units: $(UNIT)
 unit: $(UNIT)	## unit tests, and that the checks of lint can fail
 	@$(RUN) prove -j$(JOBS) --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
-flow: $(BIN) $(HTTPD) $(MCPB)	## the real binary over stdio and the command line
-	$(PYTEST) tests/flow
+# four at a time: a flow test mostly waits
+flow: $(BIN) $(HTTPD) $(MCPB)	## the real binary: stdio, HTTP, the command line
+	$(PYTEST) -n 4 --dist loadfile tests/flow
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
 	$(PYTEST) tests/escape
 fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may be left

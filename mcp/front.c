@@ -141,17 +141,16 @@ static int open_protocol(struct front *f, const struct options *o, struct err *e
 	if (!f->runs)
 		return -1;
 	f->server = proto_server_new(
-		&(struct proto_server_opts){
-			.loop = &f->loop,
-			.env = {.loop = &f->loop,
-				.client = f->client,
-				.runs = f->runs,
-				.confirm = o->confirm},
-			.sets = sets,
-			.nsets = o->conformance_fixtures ? 2 : 1,
-			.max_in_flight = MAX_CALLS,
-			.promote_ms = o->promote_n,
-			.fixtures = o->conformance_fixtures},
+		&(struct proto_server_opts){.loop = &f->loop,
+					    .env = {.loop = &f->loop,
+						    .client = f->client,
+						    .runs = f->runs,
+						    .confirm = o->confirm},
+					    .sets = sets,
+					    .nsets = o->conformance_fixtures ? 2 : 1,
+					    .max_in_flight = MAX_CALLS,
+					    .promote_ms = o->promote_n,
+					    .fixtures = o->conformance_fixtures},
 		e);
 	if (!f->server)
 		return -1;

@@ -66,8 +66,8 @@ void proto_on_initialize(struct proto_ctx *c)
 void proto_on_initialized(struct proto_ctx *c)
 {
 	if (c->p->initialized)
-		c->p->watch.want = PROTO_WATCH_TOOLS | PROTO_WATCH_PROMPTS |
-				   PROTO_WATCH_RESOURCES;
+		c->p->watch.want =
+			PROTO_WATCH_TOOLS | PROTO_WATCH_PROMPTS | PROTO_WATCH_RESOURCES;
 }
 
 static void reply_nothing(const struct proto_ctx *c)

@@ -13,8 +13,9 @@ static const struct {
 			   "use a name or handle that exists; sandbox_info lists them"},
 	[ERR_LIMIT] = {"limit", "send less, or wait for running calls to end"},
 	[ERR_DENIED] = {"denied", "ask the operator to change the policy"},
-	[ERR_UNAUTHENTICATED] = {"unauthenticated",
-				 "send a valid API key or token as Authorization: Bearer"},
+	[ERR_UNAUTHENTICATED] =
+		{"unauthenticated",
+		 "send a valid API key or token as Authorization: Bearer"},
 	[ERR_FORBIDDEN] = {"forbidden", "use a credential that is allowed to do this"},
 	[ERR_BUSY] = {"busy", "try again in a moment"},
 	[ERR_UNAVAILABLE] = {"unavailable",

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -133,7 +134,7 @@ def test_one_audience_of_several(server, issuer):
     {"header": {"alg": "none"}}, {"header": {"alg": "HS256"}}, {"header": {"alg": "RS256"}},
     {"header": {"kid": "../EdDSA"}}, {"header": {"kid": "ES256"}}, {"header": {"kid": "unknown"}},
     {"header": {"crit": ["exp"]}}, {"header": {"typ": "logout+jwt"}}, {"header": {"kid": "shared"}}],
-    ids=str)
+    ids=lambda what: re.sub(r"\d{10}", "TIME", str(what)))
 def test_a_bad_token_is_refused_in_the_same_words(server, issuer, what):
     assert refused(post(server, issuer.token(**what))) == refused(post(server, "a.b.c"))
 

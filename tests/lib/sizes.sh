@@ -1,6 +1,7 @@
 #!/bin/bash
 # sizes.sh FILE...: fails on a function of more than 60 lines (signature to closing brace) or more
-# than 6 parameters, a file of more than 600 lines, or a word that marks unfinished work.
+# than 6 parameters (a callback's are for its library to choose), a file of more than 600 lines, or a
+# word that marks unfinished work.
 # The functions are found by the house style: a brace in column 1 opens one and another closes it.
 set -euo pipefail
 status=0
@@ -31,7 +32,7 @@ FILENAME !~ /\.c$/ { next }
 }
 /^\{/ && !inside && signature ~ /\(/ {
 	inside = 1
-	if (parameters(signature) > 6)
+	if (parameters(signature) > 6 && signature !~ /\(nghttp2_session /)
 		complain("a function of " parameters(signature) " parameters (6 at most)")
 	next
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Claude Code's own view of its MCP servers; needs no login.
-# shellcheck disable=SC2034 # read by tap.sh
+# shellcheck disable=SC2034,SC2154 # read, and set, by tap.sh
 client=claude_code
 . ../lib/tap.sh
 # The package of the platform holds the binary; the usual one fetches it in an install script.
@@ -59,7 +59,7 @@ no_key() {
 project() {
 	fresh
 	mkdir project config
-	cd project
+	cd project || exit
 	example "$1" .mcp.json
 	printf '{"enableAllProjectMcpServers":true}\n' >"$HOME/config/settings.json"
 	printf '{"projects":{"%s":{"hasTrustDialogAccepted":true,"enabledMcpjsonServers":["fumehood"]}}}\n' \

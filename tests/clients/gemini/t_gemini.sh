@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gemini CLI's own view of its MCP servers; needs no login.
-# shellcheck disable=SC2034 # read by tap.sh
+# shellcheck disable=SC2034,SC2154 # read, and set, by tap.sh
 client=gemini
 . ../lib/tap.sh
 gemini=$PWD/node_modules/.bin/gemini

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The MCP Inspector's command line, 2.x, in both protocol eras and over both transports.
-# shellcheck disable=SC2034 # read by tap.sh
+# shellcheck disable=SC2034,SC2154 # read, and set, by tap.sh
 client=inspector
 . ../lib/tap.sh
 here=$PWD

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The MCP Inspector's command line, 1.x: legacy only.
-# shellcheck disable=SC2034 # read by tap.sh
+# shellcheck disable=SC2034,SC2154 # read, and set, by tap.sh
 client=inspector_v1
 . ../lib/tap.sh
 here=$PWD

@@ -1,6 +1,6 @@
 # tap.sh: TAP for the clients that are commands. `t NAME FUNCTION` runs the function with set -e
 # in a home folder of its own; at the end, `finish`. The test sets $client.
-# shellcheck shell=sh disable=SC2154,SC2181
+# shellcheck shell=sh disable=SC2120,SC2154,SC2181
 count=0
 failures=0
 lib=$(cd ../lib && pwd)

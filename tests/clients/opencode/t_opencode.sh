@@ -1,6 +1,6 @@
 #!/bin/sh
 # opencode's own view of its MCP servers; needs no login.
-# shellcheck disable=SC2034 # read by tap.sh
+# shellcheck disable=SC2034,SC2154 # read, and set, by tap.sh
 client=opencode
 . ../lib/tap.sh
 # The package of the platform holds the binary; the usual one finds it in an install script.
