@@ -84,8 +84,13 @@ $(B)/%.o: %.c Makefile
 	@echo "  cc     $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) -c -o $@ $<
 
+# the first thing any build needs: said here, rather than by the compiler about a header
+libraries:
+	@$(PKG_CONFIG) --exists '$(PKGS:mbedtls=mbedtls >= 3.6)' 2>/dev/null || \
+		{ echo "a library is missing or too old; to get them: make deps" >&2; exit 1; }
+
 # schemas/*.json are the truth; schemas/gen.c turns them into C
-build/gen/gen: schemas/gen.c sandbox/base/banned.h
+build/gen/gen: schemas/gen.c sandbox/base/banned.h | libraries
 	@mkdir -p $(@D)
 	@echo "  cc     $<"
 	$(Q)$(GUEST_CC) -std=c17 -D_GNU_SOURCE -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ $< $(PKG_LIBS)
@@ -137,7 +142,7 @@ MCPB := $(BIN).mcpb
 mcpb: $(MCPB)	## build/fumehood.mcpb, for hosts of MCP bundles
 $(MCPB): $(OBJ) $(wildcard examples/mcpb/* build/deps/bin/bwrap)
 	@echo "  pack   $@"
-	$(Q)$(CC) -s $(LDFLAGS) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../lib' -o $(B)/bundled $(OBJ) \
+	$(Q)$(CC) -s $(LDFLAGS) $(LDFLAGS_ALL) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' -o $(B)/bundled $(OBJ) \
 		$(PKG_LIBS)
 	$(Q)$(PYTHON) examples/mcpb/pack.py --version $(VERSION) --binary $(B)/bundled \
 		--schemas schemas --sources build/deps/src --output $@ \
@@ -194,7 +199,7 @@ check-conformance: $(BIN)	## the official MCP conformance suite, from its regist
 	$(RUN) bash tests/conformance/run.sh
 check-cgroup2: $(BIN)	## the limits under cgroup v2 and systemd, in a virtual machine
 	$(RUN) bash tests/vm/run.sh
-bench: $(BIN)	## bare python, plain bwrap, run_code: latency, calls per second, memory
+bench: $(BIN)	## beside bare python and plain bwrap; HTTP beside the TypeScript SDK
 	$(RUN) bash tests/bench/run.sh
 
 fuzz:		## every parser for FUZZ_SECONDS (60), two at a time
@@ -241,13 +246,13 @@ doc:		## the manual as text and HTML, and a picture of the rooms, under build/do
 
 help:		## this list
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1|\2/p' Makefile | \
-		while IFS='|' read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
+		while IFS='|' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
 clean:		## all but what deps built
 	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
-.PHONY: all deps deps-dev demo mcpb install uninstall check units unit flow escape fault \
+.PHONY: all libraries deps deps-dev demo mcpb install uninstall check units unit flow escape fault \
 	check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
 	headers rooms includes sizes scripts doc help clean
 .SECONDARY:

@@ -29,13 +29,19 @@ export async function ask(tools, model, question) {
 }
 
 function connection(words) {
-	if (/^https?:/.test(words[0] ?? ""))
+	if (/^https?:/.test(words[0] ?? "")) {
+		const key = process.env.FUMEHOOD_KEY;
+		if (!key) {
+			console.error("set FUMEHOOD_KEY: `fumehood key create NAME` makes a key");
+			process.exit(1);
+		}
 		return {
 			transport: "http",
 			url: words[0],
-			headers: { Authorization: `Bearer ${process.env.FUMEHOOD_KEY}` },
+			headers: { Authorization: `Bearer ${key}` },
 			automaticSSEFallback: false,
 		};
+	}
 	const [command, ...args] = words.length > 0 ? words
 		: [process.env.FUMEHOOD ?? "/usr/local/bin/fumehood", "stdio"];
 	return { transport: "stdio", command, args };

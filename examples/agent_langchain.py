@@ -30,7 +30,10 @@ async def ask(tools: dict, model, question: str) -> str:
 
 def connection(words: list[str]) -> dict:
     if words and words[0].startswith(("http://", "https://")):
-        headers = {"Authorization": "Bearer " + os.environ["FUMEHOOD_KEY"]}
+        key = os.environ.get("FUMEHOOD_KEY") or sys.exit(
+            "set FUMEHOOD_KEY: `fumehood key create NAME` makes a key"
+        )
+        headers = {"Authorization": "Bearer " + key}
         return {"transport": "streamable_http", "url": words[0], "headers": headers}
     command, *args = words or [os.environ.get("FUMEHOOD", "/usr/local/bin/fumehood"), "stdio"]
     return {"transport": "stdio", "command": command, "args": args}

@@ -32,7 +32,10 @@ async def ask(fumehood, question: str, model=None) -> str:
 
 def connect(words: list[str]):
     if words and words[0].startswith(("http://", "https://")):
-        headers = {"Authorization": "Bearer " + os.environ["FUMEHOOD_KEY"]}
+        key = os.environ.get("FUMEHOOD_KEY") or sys.exit(
+            "set FUMEHOOD_KEY: `fumehood key create NAME` makes a key"
+        )
+        headers = {"Authorization": "Bearer " + key}
         return MCPServerStreamableHttp(
             {"url": words[0], "headers": headers, "timeout": TIMEOUT_S},
             client_session_timeout_seconds=TIMEOUT_S,

@@ -6,7 +6,10 @@
 #include "sandbox/base/mem.h"
 #include "sandbox/ledger/ledger.h"
 
+#include <pwd.h>
+#include <signal.h>
 #include <sodium.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DAY_US ((uint64_t)86400 * 1000000)
@@ -16,6 +19,25 @@ static int complain(const struct err *e, int code)
 {
 	dprintf(STDERR_FILENO, "fumehood: %s\n  %s\n", e->cause, err_remediation(e));
 	return code;
+}
+
+/* root looks at the folder of a service: what it makes there the service could not open. */
+static int complain_of_state(const struct options *o, struct err *e)
+{
+	const struct passwd *owner;
+	struct stat st;
+
+	if (e->code != ERR_DENIED || geteuid() || stat(o->state_dir, &st) || !st.st_uid)
+		return complain(e, 1);
+	owner = getpwuid(st.st_uid);
+	if (owner)
+		err_fix(e,
+			"it is not root's: runuser -u %.64s -- fumehood --state %s key ...",
+			owner->pw_name, o->state_dir);
+	else
+		err_fix(e, "it is not root's: run this as user id %u",
+			(unsigned)st.st_uid);
+	return complain(e, 1);
 }
 
 /* "2026-07-28T12:34:56Z" */
@@ -125,9 +147,11 @@ static int put_created(const struct options *o, struct sv name, const char *text
 		"\". It is kept nowhere: store it now, it cannot be "
 		"shown again.\n"
 		"  to use it   Authorization: Bearer %.11s...\n"
+		"  opens       servers with --state %s\n"
 		"  expires     %s\n"
-		"  to end it   fumehood key revoke " SV_FMT "\n",
-		SV_ARG(name), text, day, SV_ARG(name));
+		"  to end it   fumehood key revoke " SV_FMT "%s%s\n",
+		SV_ARG(name), text, o->state_dir, day, SV_ARG(name),
+		*o->state ? " --state " : "", o->state);
 	return 0;
 }
 
@@ -141,7 +165,7 @@ static int create(const struct options *o)
 	int bad = led_key_create(o->state_dir, name, expires_us, text, &e);
 
 	if (bad)
-		return complain(&e, 1);
+		return complain_of_state(o, &e);
 	bad = put_created(o, name, text, expires_us);
 	sodium_memzero(text, sizeof(text));
 	if (!bad)
@@ -213,7 +237,7 @@ static int revoke_key(const struct options *o)
 	struct err e = {0};
 
 	if (led_key_revoke(o->state_dir, sv_of(o->nargs > 1 ? o->args[1] : ""), &k, &e))
-		return complain(&e, 1);
+		return complain_of_state(o, &e);
 	if (o->json)
 		return put_json(&k) || fflush(stdout) ? 1 : 0;
 	printf("revoked %s (fh_%s); running servers refuse it from now on\n", k.name,
@@ -231,6 +255,8 @@ int cli_key(struct options *o)
 		{"create", 2, create}, {"list", 1, list}, {"revoke", 2, revoke_key}};
 	struct err e = {0};
 
+	/* whoever reads what is printed may have gone: that is seen when it is written */
+	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(deeds); i++)
 		if (o->nargs == deeds[i].nargs &&
 		    sv_eq(sv_of(o->args[0]), sv_of(deeds[i].name)))

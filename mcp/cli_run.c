@@ -264,7 +264,7 @@ static int prepare(struct once *r, struct options *o, const struct front_fds *fd
 	if (!*o->language) {
 		err_set(e, ERR_INVALID, "the language of %.100s is not known",
 			o->args[1]);
-		return err_fix(e, "add --language NAME");
+		return err_fix(e, "give --language NAME before the file");
 	}
 	r->terminal[1] = isatty(r->out);
 	r->terminal[2] = isatty(STDERR_FILENO);

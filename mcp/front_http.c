@@ -28,6 +28,7 @@
 
 #define FLUSH_MS 1000
 #define MAX_PEM_BYTES (1u << 20)
+#define KEEP_BYTES (512 << 10) /* an answer takes three buffers of up to 128 KiB */
 #define SPARE_FILES 512 /* of calls: pipes, memfds */
 #define MAX_IN_FLIGHT 128 /* calls of one session */
 
@@ -146,14 +147,17 @@ static void on_keeper_ready(void *arg)
 	fd_close(&f->ready_fd);
 }
 
-static int read_pem(int *fd, struct buf *ret, struct err *e)
+static int read_pem(int fd, const char *path, struct buf *ret, struct err *e)
 {
-	int bad;
+	AUTO_FD file = fd;
 
 	buf_init(ret, MAX_PEM_BYTES);
-	bad = fd_read_all(*fd, ret, e);
-	fd_close(fd);
-	return bad;
+	if (fd_read_all(file, ret, e))
+		return err_fix(e, "name a PEM file, not %.200s", path);
+	if (ret->n)
+		return 0;
+	err_set(e, ERR_INVALID, "%.200s is empty", path);
+	return err_fix(e, "name a PEM file");
 }
 
 struct pems {
@@ -172,20 +176,12 @@ static void forget_pems(struct pems *p)
 /* *at moves over the descriptors of the files; see serve.h. */
 static int read_pems(const struct options *o, int *at, struct pems *ret, struct err *e)
 {
-	int fd;
-
 	if (!*o->tls_cert)
 		return 0;
-	fd = (*at)++;
-	if (read_pem(&fd, &ret->cert, e))
+	if (read_pem((*at)++, o->tls_cert, &ret->cert, e) ||
+	    read_pem((*at)++, o->tls_key, &ret->key, e))
 		return -1;
-	fd = (*at)++;
-	if (read_pem(&fd, &ret->key, e))
-		return -1;
-	if (!*o->tls_client_ca)
-		return 0;
-	fd = (*at)++;
-	return read_pem(&fd, &ret->ca, e);
+	return *o->tls_client_ca ? read_pem((*at)++, o->tls_client_ca, &ret->ca, e) : 0;
 }
 
 /* The rest of the descriptors: main closed all others. */
@@ -208,12 +204,12 @@ static int open_http(struct front *f, const struct pems *p, struct err *e)
 	struct http_server_opts o = {.loop = &f->loop,
 				     .listens = listens,
 				     .nlistens = f->listens.n,
-				     .tls = p->cert.n ? &tls : NULL,
+				     .tls = *f->o->tls_cert ? &tls : NULL,
 				     .handler = streamable_handler(f->streamable)};
 
 	for (unsigned i = 0; i < f->listens.n; i++)
 		listens[i] = (struct http_listen){.fd = f->listens.at[i].fd,
-						  .tls = p->cert.n > 0 &&
+						  .tls = *f->o->tls_cert &&
 							 !f->listens.at[i].is_unix};
 	http_limits_default(&o.limits);
 	o.limits.max_connections = f->o->max_connections_n;
@@ -309,6 +305,7 @@ static int open_front(struct front *f, const struct front_http_fds *fds, struct 
 	struct pems pems = {0};
 	int at = fds->rest, bad;
 
+	mem_keep(KEEP_BYTES);
 	f->end_timer = (struct loop_timer){.on_due = on_end_due, .arg = f};
 	if (loop_init(&f->loop, e))
 		return -1;

@@ -80,9 +80,10 @@ static int clear_stale(const struct sockaddr_un *un, struct err *e)
 		return err_sys(e, "socket");
 	if (lstat(un->sun_path, &st))
 		return errno == ENOENT ? 0 : err_sys(e, "%.107s", un->sun_path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_INVALID, "%.107s is there and no socket",
-			       un->sun_path);
+	if (!S_ISSOCK(st.st_mode)) {
+		err_set(e, ERR_INVALID, "%.107s is there and no socket", un->sun_path);
+		return err_fix(e, "remove it, or name another path");
+	}
 	if (!connect(probe, (const struct sockaddr *)un, sizeof(*un)) ||
 	    errno != ECONNREFUSED) {
 		err_set(e, ERR_BUSY, "somebody listens on %.107s already",
@@ -109,32 +110,55 @@ static int prepare_tcp(int fd, int family)
 	       (family == AF_INET6 && set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY));
 }
 
-static int open_one(const union address *a, const char *what, struct listens *l,
-		    struct err *e)
+static const char *cure(int why, int family)
+{
+	if (why == EADDRINUSE)
+		return "another program has that port: stop it, or choose another (0: any "
+		       "that is free)";
+	if (family == AF_UNIX)
+		return "name a path in a folder that is there and that you can write";
+	if (why == EACCES)
+		return "ports below 1024 are root's: choose another, or let systemd listen "
+		       "(fumehood.socket)";
+	return "name an address of this host";
+}
+
+/* A listening socket, or -1 with e. */
+static int bind_one(const union address *a, const char *what, struct err *e)
 {
 	const int family = a->any.sa_family;
 	AUTO_FD fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const mode_t mask = umask(0177);
-	struct stat st;
 	int bad;
 
 	bad = fd < 0 || (family != AF_UNIX && prepare_tcp(fd, family)) ||
 	      bind(fd, &a->any, size_of(a)) || listen(fd, SOMAXCONN);
-	umask(mask);
+	umask(mask); /* which leaves errno alone */
 	if (bad) {
+		const int why = errno;
+
 		err_sys(e, "--listen %.160s", what);
-		return e && e->sys == EADDRINUSE
-			       ? err_fix(e,
-					 "another program has that port: stop it, or "
-					 "choose another (0: any that is free)")
-			       : err_fix(e, "name an address of this host");
+		return err_fix(e, "%s", cure(why, family));
 	}
+	return fd_steal(&fd);
+}
+
+static int open_one(const union address *a, const char *what, struct listens *l,
+		    struct err *e)
+{
+	AUTO_FD fd = -1;
+	struct stat st;
+
+	/* before a socket file is made that nobody would remove */
 	if (l->n == LISTEN_MAX)
 		return err_set(e, ERR_LIMIT, "--listen: more than %d sockets",
 			       LISTEN_MAX);
+	fd = bind_one(a, what, e);
+	if (fd < 0)
+		return -1;
 	if (listen_describe(fd, &l->at[l->n]))
 		return err_set(e, ERR_INTERNAL, "--listen %.160s", what);
-	if (family == AF_UNIX && !stat(a->un.sun_path, &st)) {
+	if (a->any.sa_family == AF_UNIX && !stat(a->un.sun_path, &st)) {
 		l->at[l->n].path = mem_strdup(a->un.sun_path);
 		l->at[l->n].dev = st.st_dev;
 		l->at[l->n].ino = st.st_ino;
@@ -158,11 +182,11 @@ static int open_unix(struct sv path, const char *what, struct listens *l, struct
 	union address a = {.un.sun_family = AF_UNIX};
 
 	if (!path.n || path.p[0] != '/' ||
-	    sv_copy(path, a.un.sun_path, sizeof(a.un.sun_path)))
-		return err_set(e, ERR_INVALID,
-			       "--listen %.160s: a path from / of at most %zu bytes is "
-			       "wanted",
-			       what, sizeof(a.un.sun_path) - 1);
+	    sv_copy(path, a.un.sun_path, sizeof(a.un.sun_path))) {
+		err_set(e, ERR_INVALID, "--listen %.160s is no absolute path", what);
+		return err_fix(e, "unix:/PATH, of at most %zu bytes",
+			       sizeof(a.un.sun_path) - 1);
+	}
 	return clear_stale(&a.un, e) ? -1 : open_one(&a, what, l, e);
 }
 

@@ -2,7 +2,6 @@
  * live together is in family.h. */
 #include "mcp/auth/auth.h"
 #include "mcp/cli_key.h"
-#include "mcp/cli_key.h"
 #include "mcp/family.h"
 #include "mcp/front.h"
 #include "mcp/serve.h"
@@ -189,8 +188,8 @@ static int cmd_run(struct options *o)
 
 	if (!o->nargs) {
 		err_set(&e, ERR_INVALID, "run needs a file");
-		err_fix(&e,
-			"fumehood run FILE [ARG...]; - reads the program from standard input");
+		err_fix(&e, "fumehood run [OPTION...] FILE [ARG...]; - reads the "
+			    "program from standard input");
 		return complain(&e);
 	}
 	io[0] = from_stdin ? open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -214,31 +213,43 @@ static int cmd_doctor(struct options *o)
 	return run_family("front-doctor", o, io, 2);
 }
 
+static int audit_verify(const struct led_query *q, FILE *out, struct err *e)
+{
+	return led_audit_verify(q, out, NULL, e);
+}
+
 static int cmd_audit(struct options *o)
 {
-	const char *what = o->nargs ? o->args[0] : "list";
-	struct led_query q = {.state_dir = o->state_dir,
-			      .json = o->json,
-			      .limit = o->limit_n,
-			      .run_id = sv_of(o->nargs > 1 ? o->args[1] : "")};
+	static const struct {
+		const char *name;
+		unsigned nargs;
+		int (*run)(const struct led_query *q, FILE *out, struct err *e);
+	} deeds[] = {{"list", 1, led_audit_list},
+		     {"show", 2, led_audit_show},
+		     {"verify", 1, audit_verify}};
+	const struct led_query q = {.state_dir = o->state_dir,
+				    .json = o->json,
+				    .limit = o->limit_n,
+				    .run_id = sv_of(o->nargs > 1 ? o->args[1] : "")};
 	struct err e = {0};
-	int bad;
 
-	if (sv_eq(sv_of(what), SV("list"))) {
-		bad = led_audit_list(&q, stdout, &e);
-	} else if (sv_eq(sv_of(what), SV("show"))) {
-		bad = led_audit_show(&q, stdout, &e);
-	} else if (sv_eq(sv_of(what), SV("verify"))) {
-		bad = led_audit_verify(&q, stdout, NULL, &e);
-	} else {
-		bad = err_set(&e, ERR_INVALID, "there is no `audit %.40s`", what);
-		err_fix(&e, "use audit list, audit show RUN or audit verify");
+	if (!o->nargs)
+		o->args[o->nargs++] = "list";
+	for (unsigned i = 0; i < ARRAY_LEN(deeds); i++) {
+		int bad;
+
+		if (o->nargs != deeds[i].nargs ||
+		    !sv_eq(sv_of(o->args[0]), sv_of(deeds[i].name)))
+			continue;
+		bad = deeds[i].run(&q, stdout, &e);
+		fflush(stdout);
+		if (bad)
+			complain(&e);
+		return bad ? 1 : 0;
 	}
-	fflush(stdout);
-	if (!bad)
-		return 0;
-	complain(&e);
-	return 1;
+	err_set(&e, ERR_INVALID, "wrong arguments: audit %.40s", o->args[0]);
+	err_fix(&e, "fumehood audit list, audit show RUN, or audit verify");
+	return complain(&e);
 }
 
 static int cmd_version(struct options *o)
@@ -251,19 +262,18 @@ static int cmd_version(struct options *o)
 
 static int cmd_help(struct options *o)
 {
-	(void)o;
-	options_help();
-	return 0;
+	struct err e = {0};
+
+	return options_help(o->nargs ? o->args[0] : NULL, &e) ? complain(&e) : 0;
 }
 
 static const struct {
 	const char *name;
 	int (*run)(struct options *o);
 } commands[] = {
-	{"stdio", cmd_stdio},	{"serve", cmd_serve}, {"run", cmd_run},
-	{"doctor", cmd_doctor}, {"audit", cmd_audit}, {"key", cli_key},
-	{"help", cmd_help},	{"key", cli_key},     {"version", cmd_version},
-	{"role", be_role},
+	{"stdio", cmd_stdio},	{"serve", cmd_serve},	  {"run", cmd_run},
+	{"doctor", cmd_doctor}, {"audit", cmd_audit},	  {"key", cli_key},
+	{"help", cmd_help},	{"version", cmd_version}, {"role", be_role},
 };
 
 int main(int argc, char **argv)
@@ -276,7 +286,7 @@ int main(int argc, char **argv)
 		return complain(&e);
 	log_open("main", o.level);
 	if (!o.command) {
-		options_help();
+		options_help(NULL, &e);
 		return 2;
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(commands); i++)

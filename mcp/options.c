@@ -11,96 +11,219 @@
 #include <stddef.h>
 #include <unistd.h>
 
+/* Where a command stands in `commands`; an option has the bits of those it is for. */
+enum { STDIO, SERVE, KEY, RUN, DOCTOR, AUDIT, VERSION, HELP, COMMANDS };
+#define BIT(command) (1u << (command))
+#define SERVERS (BIT(STDIO) | BIT(SERVE))
+#define SANDBOX (SERVERS | BIT(RUN) | BIT(DOCTOR))
+#define ALL (BIT(COMMANDS) - 1)
+
 /* clang-format off */
 #define AT(member) offsetof(struct options, member)
 static const struct option_row {
-	const char *name, *value, *env, *help; /* no help: for tests, not listed */
-	size_t at;			       /* of a const char *, or a bool when value is NULL */
+	const char *name, *value, *help; /* no help: for tests, not listed */
+	unsigned commands;
+	size_t at;			 /* of a const char *, or a bool when value is NULL */
 } table[] = {
-	{"state", "DIR", "FUMEHOOD_STATE", "where the audit log is kept", AT(state)},
-	{"config", "FILE", "FUMEHOOD_CONFIG", "JSON file with any of these options as keys", AT(config)},
-	{"log-level", "LEVEL", "FUMEHOOD_LOG_LEVEL", "error, warn (default), info or debug", AT(log_level)},
-	{"json", NULL, "FUMEHOOD_JSON", "machine-readable output of run, doctor, audit, version", AT(json)},
-	{"bwrap", "PATH", "FUMEHOOD_BWRAP", "the bubblewrap to use", AT(bwrap)},
-	{"uid-base", "N", "FUMEHOOD_UID_BASE", "as root: first host uid for sandboxes (1900000000)", AT(uid_base)},
-	{"uid-count", "N", "FUMEHOOD_UID_COUNT", "as root: how many of them (256)", AT(uid_count)},
-	{"max-runs", "N", "FUMEHOOD_MAX_RUNS", "sandboxes at the same time (16)", AT(max_runs)},
-	{"max-queue", "N", "FUMEHOOD_MAX_QUEUE", "calls that may wait for one (64)", AT(max_queue)},
-	{"promote-ms", "N", "FUMEHOOD_PROMOTE_MS", "a call that runs longer is answered `running` (45000)", AT(promote_ms)},
-	{"confirm", NULL, "FUMEHOOD_CONFIRM", "ask the user before each run, where the client can", AT(confirm)},
-	{"language", "NAME", "FUMEHOOD_LANGUAGE", "run: instead of going by the file's ending", AT(language)},
-	{"timeout-ms", "N", "FUMEHOOD_TIMEOUT_MS", "run: wall clock limit (10000)", AT(timeout_ms)},
-	{"limit", "N", "FUMEHOOD_LIMIT", "audit list: the newest N rows (20)", AT(limit)},
-	{"expires", "DAYS", "FUMEHOOD_EXPIRES", "key create: how long it is good (for ever)", AT(expires)},
-	{"listen", "LIST", "FUMEHOOD_LISTEN", "serve: ADDRESS:PORT or unix:PATH, ... (127.0.0.1:8080)", AT(listen)},
-	{"tls-cert", "FILE", "FUMEHOOD_TLS_CERT", "serve: certificate chain, PEM", AT(tls_cert)},
-	{"tls-key", "FILE", "FUMEHOOD_TLS_KEY", "serve: its private key, PEM", AT(tls_key)},
-	{"tls-client-ca", "FILE", "FUMEHOOD_TLS_CLIENT_CA", "serve: who signs client certificates, PEM", AT(tls_client_ca)},
-	{"tls-client-required", NULL, "FUMEHOOD_TLS_CLIENT_REQUIRED", "serve: no connection without one", AT(tls_client_required)},
-	{"public-url", "URL", "FUMEHOOD_PUBLIC_URL", "serve: what clients call it, https://host/mcp", AT(public_url)},
-	{"allow-host", "LIST", "FUMEHOOD_ALLOW_HOST", "serve: more names in Host that are this server", AT(allow_host)},
-	{"allow-origin", "LIST", "FUMEHOOD_ALLOW_ORIGIN", "serve: web pages that may call it", AT(allow_origin)},
-	{"oauth-issuer", "URL", "FUMEHOOD_OAUTH_ISSUER", "serve: whose tokens are taken", AT(oauth_issuer)},
-	{"oauth-audience", "URI", "FUMEHOOD_OAUTH_AUDIENCE", "serve: for whom they must be made (public-url)", AT(oauth_audience)},
-	{"oauth-jwks", "FILE|URL", "FUMEHOOD_OAUTH_JWKS", "serve: the keys they are signed with", AT(oauth_jwks)},
-	{"oauth-scope", "SCOPE", "FUMEHOOD_OAUTH_SCOPE", "serve: what they must allow (code:run)", AT(oauth_scope)},
-	{"max-connections", "N", "FUMEHOOD_MAX_CONNECTIONS", "serve: at the same time (16384)", AT(max_connections)},
-	{"drain-ms", "N", "FUMEHOOD_DRAIN_MS", "serve: after SIGTERM, for calls that run (10000)", AT(drain_ms)},
-	{"insecure-no-auth", NULL, "FUMEHOOD_INSECURE_NO_AUTH", "serve: whoever reaches it may use it", AT(insecure_no_auth)},
-	{"insecure-no-auth-anywhere", NULL, "FUMEHOOD_INSECURE_NO_AUTH_ANYWHERE", "serve: also from other hosts", AT(insecure_no_auth_anywhere)},
-	{"insecure-plaintext", NULL, "FUMEHOOD_INSECURE_PLAINTEXT", "serve: other hosts without TLS: a proxy does it", AT(insecure_plaintext)},
-	{"conformance-fixtures", NULL, "FUMEHOOD_CONFORMANCE_FIXTURES", "offer what the conformance suite calls", AT(conformance_fixtures)},
-	{"keepalive-ms", "N", "FUMEHOOD_KEEPALIVE_MS", NULL, AT(keepalive_ms)},
+	{"state", "DIR", "the folder of the record and the keys", SANDBOX | BIT(KEY) | BIT(AUDIT), AT(state)},
+	{"config", "FILE", "JSON file with any of these options as keys", ALL, AT(config)},
+	{"log-level", "LEVEL", "error, warn (default), info or debug", ALL, AT(log_level)},
+	{"json", NULL, "output for machines", BIT(KEY) | BIT(RUN) | BIT(DOCTOR) | BIT(AUDIT) | BIT(VERSION), AT(json)},
+	{"bwrap", "PATH", "the bubblewrap to use", SANDBOX, AT(bwrap)},
+	{"uid-base", "N", "as root: first host uid for sandboxes (1900000000)", SANDBOX, AT(uid_base)},
+	{"uid-count", "N", "as root: how many of them (256)", SANDBOX, AT(uid_count)},
+	{"max-runs", "N", "sandboxes at the same time (16)", SERVERS, AT(max_runs)},
+	{"max-queue", "N", "calls that may wait for one (64)", SERVERS, AT(max_queue)},
+	{"promote-ms", "N", "a call that runs longer is answered `running` (45000)", SERVERS, AT(promote_ms)},
+	{"confirm", NULL, "ask the user before each run; refuse clients that cannot", SERVERS, AT(confirm)},
+	{"language", "NAME", "instead of going by the file's ending", BIT(RUN), AT(language)},
+	{"timeout-ms", "N", "wall clock limit, 100 to 300000 (10000)", BIT(RUN), AT(timeout_ms)},
+	{"limit", "N", "how many of the newest rows (20)", BIT(AUDIT), AT(limit)},
+	{"expires", "DAYS", "how long a new key is good (for ever)", BIT(KEY), AT(expires)},
+	{"listen", "LIST", "ADDRESS:PORT or unix:PATH, ... (127.0.0.1:8080)", BIT(SERVE), AT(listen)},
+	{"tls-cert", "FILE", "certificate chain, PEM", BIT(SERVE), AT(tls_cert)},
+	{"tls-key", "FILE", "its private key, PEM", BIT(SERVE), AT(tls_key)},
+	{"tls-client-ca", "FILE", "who signs client certificates, PEM", BIT(SERVE), AT(tls_client_ca)},
+	{"tls-client-required", NULL, "no connection without one", BIT(SERVE), AT(tls_client_required)},
+	{"public-url", "URL", "what clients call it, https://host/mcp", BIT(SERVE), AT(public_url)},
+	{"allow-host", "LIST", "more names in Host that are this server", BIT(SERVE), AT(allow_host)},
+	{"allow-origin", "LIST", "web pages that may call it", BIT(SERVE), AT(allow_origin)},
+	{"oauth-issuer", "URL", "whose tokens are taken", BIT(SERVE), AT(oauth_issuer)},
+	{"oauth-audience", "URI", "for whom they must be made (public-url)", BIT(SERVE), AT(oauth_audience)},
+	{"oauth-jwks", "FILE|URL", "the keys they are signed with", BIT(SERVE), AT(oauth_jwks)},
+	{"oauth-scope", "SCOPE", "what they must allow (code:run)", BIT(SERVE), AT(oauth_scope)},
+	{"max-connections", "N", "at the same time (16384)", BIT(SERVE), AT(max_connections)},
+	{"drain-ms", "N", "after SIGTERM, for calls that run (10000)", BIT(SERVE), AT(drain_ms)},
+	{"insecure-no-auth", NULL, "whoever reaches it may use it", BIT(SERVE), AT(insecure_no_auth)},
+	{"insecure-no-auth-anywhere", NULL, "also from other hosts", BIT(SERVE), AT(insecure_no_auth_anywhere)},
+	{"insecure-plaintext", NULL, "other hosts without TLS: a proxy does it", BIT(SERVE), AT(insecure_plaintext)},
+	{"conformance-fixtures", NULL, "offer what the conformance suite calls", SERVERS, AT(conformance_fixtures)},
+	{"keepalive-ms", "N", NULL, SERVERS, AT(keepalive_ms)},
 };
 #undef AT
+
+#define WRONG "2      the command line is wrong"
+static const struct command_row {
+	const char *name, *args, *help;
+	unsigned max_args;
+	const char *const about;	/* lines */
+	const char *const examples[4];
+	const char *const exits[5];
+} commands[] = {
+	[STDIO] = {"stdio", "", "serve MCP on standard input and output", 0,
+		"Speaks every MCP revision from 2024-11-05 to 2026-07-28 with the client that starts it, and ends\n"
+		"with its input.\n",
+		{"claude mcp add fumehood -- /usr/local/bin/fumehood stdio",
+		 "systemd-run --user --scope -p Delegate=yes fumehood stdio    # with cgroups, not as root"},
+		{"0      its input has ended", "1      it could not serve, or lost a process of its own", WRONG}},
+	[SERVE] = {"serve", "", "serve MCP over HTTP", 0,
+		"Serves /mcp over HTTP/1.1 and HTTP/2, with TLS or without, to whoever has an API key, an access\n"
+		"token of --oauth-issuer or a certificate of --tls-client-ca. SIGTERM ends it in order.\n",
+		{"fumehood key create laptop && fumehood serve",
+		 "fumehood serve --listen unix:/run/user/1000/fumehood.sock",
+		 "fumehood serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem \\\n"
+		 "      --public-url https://mcp.example.org/mcp"},
+		{"0      ended by a signal", "1      it could not serve, or lost a process of its own", WRONG}},
+	[KEY] = {"key", "create NAME | list | revoke NAME", "API keys for serve", 2,
+		"A key is printed once and kept as a hash. Servers that run know of a change within a second.\n",
+		{"fumehood key create laptop --expires 90", "fumehood key list",
+		 "fumehood key revoke laptop    # or the beginning of the key: fh_ and its ID"},
+		{"0      done", "1      not done", WRONG}},
+	[RUN] = {"run", "FILE [ARG...]", "run a program; - is standard input", OPTIONS_MAX_ARGS,
+		"Options come before FILE: what follows it is the program's.\n",
+		{"fumehood run --timeout-ms 2000 script.sh one two",
+		 "echo 'print(6*7)' | fumehood run --language python -"},
+		{"N      the program's own", "128+N  signal N ended it", "124    its time was over",
+		 "125    something else ended it, or it could not be started", WRONG}},
+	[DOCTOR] = {"doctor", "", "try what holds on this host, say how to fix the rest", 0,
+		"Tries escapes from inside a sandbox and prints what holds.\n",
+		{"fumehood doctor", "fumehood doctor --json"},
+		{"0      all holds", "1      something is open, or there is no sandbox", WRONG,
+		 "3      something is degraded"}},
+	[AUDIT] = {"audit", "list | show RUN | verify", "read the record", 2,
+		"list prints the newest rows, show all that is known of a run (the beginning of its id will do),\n"
+		"verify recomputes the chain of hashes.\n",
+		{"fumehood audit list --limit 5", "fumehood audit show run_98fb", "fumehood audit verify --json"},
+		{"0      done, and intact", "1      no such run, no record, or it is not intact", WRONG}},
+	[VERSION] = {"version", "", "print the version", 0, "", {"fumehood version --json"}, {"0      always", WRONG}},
+	[HELP] = {"help", "[COMMAND]", "print this, or all about a command", 1, "", {"fumehood help serve", "fumehood serve --help"},
+		{"0      there is such a command", WRONG}},
+};
+#undef WRONG
 /* clang-format on */
 _Static_assert(ARRAY_LEN(table) <= OPTIONS_MAX_FLAGS,
 	       "options_argv's callers have room");
+_Static_assert(ARRAY_LEN(commands) == COMMANDS, "one row per command");
 
-static const struct {
-	const char *name, *args, *help;
-} commands[] = {
-	{"stdio", "", "serve MCP on standard input and output"},
-	{"serve", "", "serve MCP over HTTP"},
-	{"key", "create NAME | list | revoke ID", "API keys for serve"},
-	{"run", "FILE [ARG...]",
-	 "run a program in a sandbox; - reads it from standard input"},
-	{"doctor", "", "prove what holds on this host, and say how to fix the rest"},
-	{"audit", "list | show RUN | verify", "read the record"},
-	{"version", "", "print the version"},
-	{"help", "", "print this"},
-};
+/* --- help --------------------------------------------------------------------------------------- */
 
-void options_help(void)
+static const struct command_row *find_command(const char *name)
+{
+	for (unsigned i = 0; i < COMMANDS; i++)
+		if (sv_eq(sv_of(name), sv_of(commands[i].name)))
+			return &commands[i];
+	return NULL;
+}
+
+/* The options that have one of these bits; an option of one command says so where all are listed. */
+static void list_options(unsigned bits)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
+		const struct option_row *row = &table[i];
+		const char *only = "";
+		char flag[64];
+
+		if (!row->help || !(row->commands & bits))
+			continue;
+		for (unsigned c = 0; c < COMMANDS; c++)
+			if (row->commands == BIT(c) && bits == ALL)
+				only = commands[c].name;
+		snprintf(flag, sizeof(flag), "--%s %s", row->name,
+			 row->value ? row->value : "");
+		printf("  %-29s%s%s%s\n", flag, only, *only ? ": " : "", row->help);
+	}
+}
+
+static void print_lines(const char *title, const char *const *lines, unsigned max)
+{
+	printf("\n%s:\n", title);
+	for (unsigned i = 0; i < max && lines[i]; i++)
+		printf("  %s\n", lines[i]);
+}
+
+static void help_command(const struct command_row *c)
+{
+	printf("usage: fumehood %s [OPTION...]%s%s\n\n%s%s%s\noptions:\n", c->name,
+	       *c->args ? " " : "", c->args, *c->about ? "" : c->help, c->about,
+	       *c->about ? "" : "\n");
+	list_options(BIT((unsigned)(c - commands)));
+	print_lines("examples", c->examples, ARRAY_LEN(c->examples));
+	print_lines("exit status", c->exits, ARRAY_LEN(c->exits));
+}
+
+static void help_all(void)
 {
 	printf("fumehood runs code nobody has read, and lets nothing out.\n\n"
 	       "usage: fumehood COMMAND [OPTION...]\n\n");
-	for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
+	for (unsigned i = 0; i < COMMANDS; i++)
 		printf("  %-8s%-34s%s\n", commands[i].name, commands[i].args,
 		       commands[i].help);
-	printf("\noptions, also as variables and as keys of the config file:\n");
-	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
-		char flag[64];
-
-		if (!table[i].help)
-			continue;
-		snprintf(flag, sizeof(flag), "--%s %s", table[i].name,
-			 table[i].value ? table[i].value : "");
-		printf("  %-28s%-36s%s\n", flag, table[i].env, table[i].help);
-	}
-	printf("\nfirst steps:  fumehood doctor;  echo 'print(6*7)' | fumehood run --language "
+	printf("\noptions (`fumehood help COMMAND` lists those of one, with examples):\n");
+	list_options(ALL);
+	printf("\nEach is also a variable (--max-runs: FUMEHOOD_MAX_RUNS) and a key of the "
+	       "config file (max-runs).\nA flag comes before a variable, and that before "
+	       "the file.\n\n"
+	       "first steps:  fumehood doctor;  echo 'print(6*7)' | fumehood run --language "
 	       "python -\n");
 }
 
-static void set(struct options *o, const struct option_row *row, const char *value)
+int options_help(const char *command, struct err *e)
 {
+	const struct command_row *c = command ? find_command(command) : NULL;
+
+	if (command && !c) {
+		err_set(e, ERR_INVALID, "there is no command %.40s", command);
+		return err_fix(e, "`fumehood help` lists them");
+	}
+	if (c)
+		help_command(c);
+	else
+		help_all();
+	return 0;
+}
+
+/* --- reading ------------------------------------------------------------------------------------ */
+
+/* -1: value is neither yes nor no. A word that is guessed wrong could turn a protection off. */
+static int set(struct options *o, const struct option_row *row, const char *value)
+{
+	static const struct {
+		const char *word;
+		bool yes;
+	} words[] = {{"1", true},   {"true", true}, {"yes", true},
+		     {"on", true},  {"0", false},   {"false", false},
+		     {"no", false}, {"off", false}, {"", false}};
 	char *at = (char *)o + row->at;
 
-	if (row->value)
+	if (row->value) {
 		*(const char **)(void *)at = value;
-	else
-		*(bool *)(void *)at = !sv_eq(sv_of(value), SV("0")) &&
-				      !sv_eq(sv_of(value), SV("false")) && *value;
+		return 0;
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+		if (sv_eq(sv_of(value), sv_of(words[i].word))) {
+			*(bool *)(void *)at = words[i].yes;
+			return 0;
+		}
+	return -1;
+}
+
+/* where: "--", or "" for a variable, whose name it is then. */
+static int neither(const char *where, const char *name, const char *value,
+		   struct err *e)
+{
+	err_set(e, ERR_INVALID, "%s%s=%.40s says neither yes nor no", where, name,
+		value);
+	return err_fix(e, "use 1 or 0, true or false, yes or no, on or off");
 }
 
 static const struct option_row *find(struct sv name)
@@ -111,9 +234,9 @@ static const struct option_row *find(struct sv name)
 	return NULL;
 }
 
-static int unknown(struct sv name, struct err *e)
+static int unknown(const char *flag, struct err *e)
 {
-	err_set(e, ERR_INVALID, "there is no option --" SV_FMT, SV_ARG(name));
+	err_set(e, ERR_INVALID, "there is no option %.100s", flag);
 	return err_fix(e, "`fumehood help` lists them");
 }
 
@@ -128,19 +251,43 @@ static int take_flag(struct options *o, int argc, char **argv, int *i, struct er
 	if (eq >= 0)
 		name.n = (size_t)eq;
 	row = find(name);
-	if (!row && (sv_eq(name, SV("help")) || sv_eq(name, SV("version")))) {
-		o->command = name.p; /* as most programs have it */
-		o->nargs = 0;
-		return 0;
-	}
 	if (!row)
-		return unknown(name, e);
-	if (row->value && !value && *i + 1 < argc)
+		return unknown(argv[*i], e);
+	if (row->value && !value && *i + 1 < argc &&
+	    !sv_starts(sv_of(argv[*i + 1]), SV("--")))
 		value = argv[++*i];
-	if (row->value && !value)
-		return err_set(e, ERR_INVALID, "--%s needs a value: --%s %s", row->name,
-			       row->name, row->value);
-	set(o, row, value ? value : "1");
+	if (row->value && !value) {
+		err_set(e, ERR_INVALID, "--%s needs a value", row->name);
+		return err_fix(e, "--%s %s: %s", row->name, row->value, row->help);
+	}
+	if (set(o, row, value ? value : "1"))
+		return neither("--", row->name, value, e);
+	return 0;
+}
+
+/* As most programs have it: --help after a command is about that one. */
+static bool take_common(struct options *o, struct sv a)
+{
+	const bool help = sv_eq(a, SV("--help")) || sv_eq(a, SV("-h"));
+
+	if (!help && !sv_eq(a, SV("--version")))
+		return false;
+	o->nargs = help && o->command;
+	o->args[0] = o->command;
+	o->command = help ? "help" : "version";
+	return true;
+}
+
+/* Roles are told the front's name before what the command was given. */
+static int take_arg(struct options *o, const char *a, struct err *e)
+{
+	const unsigned more = sv_eq(sv_of(o->command), SV("role"));
+
+	if (o->nargs == OPTIONS_MAX_ARGS + more) {
+		err_set(e, ERR_LIMIT, "more than %d arguments", OPTIONS_MAX_ARGS);
+		return err_fix(e, "give the program fewer, or a file with them");
+	}
+	o->args[o->nargs++] = a;
 	return 0;
 }
 
@@ -149,25 +296,38 @@ static int take_args(struct options *o, int argc, char **argv, struct err *e)
 	bool only_args = false;
 
 	for (int i = 1; i < argc; i++) {
-		const char *a = argv[i];
+		const struct sv a = sv_of(argv[i]);
 
-		if (!only_args && sv_eq(sv_of(a), SV("--"))) {
+		if (!only_args && sv_eq(a, SV("--"))) {
 			only_args = true;
-		} else if (!only_args && sv_starts(sv_of(a), SV("--"))) {
+		} else if (!only_args && take_common(o, a)) {
+			return 0;
+		} else if (!only_args && sv_starts(a, SV("--"))) {
 			if (take_flag(o, argc, argv, &i, e))
 				return -1;
+		} else if (!only_args && a.n > 1 && *a.p == '-') {
+			return unknown(argv[i], e);
 		} else if (!o->command) {
-			o->command = a;
-		} else if (o->nargs == OPTIONS_MAX_ARGS) {
-			return err_set(e, ERR_LIMIT, "more than %d arguments",
-				       OPTIONS_MAX_ARGS);
+			o->command = argv[i];
 		} else {
-			o->args[o->nargs++] = a;
+			if (take_arg(o, argv[i], e))
+				return -1;
 			/* what follows FILE is the program's */
 			only_args |= sv_eq(sv_of(o->command), SV("run"));
 		}
 	}
 	return 0;
+}
+
+static int check_args(const struct options *o, struct err *e)
+{
+	const struct command_row *c = o->command ? find_command(o->command) : NULL;
+
+	if (!c || o->nargs <= c->max_args)
+		return 0;
+	err_set(e, ERR_INVALID, "%s takes no argument \"%.100s\"", c->name,
+		o->args[c->max_args]);
+	return err_fix(e, "`fumehood help %s` says what it takes", c->name);
 }
 
 /* The text of a scalar, for set(); lives as long as the process, as all options do. */
@@ -195,8 +355,11 @@ static int take_file(struct options *o, const char *path, struct err *e)
 	int bad;
 
 	buf_init(&b, 1 << 20);
-	if (!schema || fd_read_file(path, &b, e))
+	if (!schema)
 		return -1;
+	if (fd_read_file(path, &b, e))
+		return err_fix(e, "name a file that can be read, with --config or "
+				  "FUMEHOOD_CONFIG");
 	tree = rpc_json_parse(buf_view(&b), e);
 	bad = !tree || rpc_schema_check(schema, tree, false, e);
 	cJSON_Delete(schema);
@@ -207,22 +370,32 @@ static int take_file(struct options *o, const char *path, struct err *e)
 		const struct option_row *row = find(js_name(v));
 		const char *text = text_of(v);
 
-		if (!row || !text)
+		if (!row || !text || set(o, row, text))
 			return err_set(e, ERR_INTERNAL,
 				       "the config schema and the options differ");
-		set(o, row, text);
 	}
 	return 0;
 }
 
-static void take_env(struct options *o)
+/* max-runs: FUMEHOOD_MAX_RUNS */
+static const char *variable_of(const struct option_row *row, char dst[64])
+{
+	snprintf(dst, 64, "FUMEHOOD_%s", row->name);
+	for (char *p = dst; *p; p++)
+		*p = (char)(*p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
+	return dst;
+}
+
+static int take_env(struct options *o, struct err *e)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
-		const char *value = getenv(table[i].env);
+		char name[64];
+		const char *value = getenv(variable_of(&table[i], name));
 
-		if (value)
-			set(o, &table[i], value);
+		if (value && set(o, &table[i], value))
+			return neither("", name, value, e);
 	}
+	return 0;
 }
 
 /* clang-format off */
@@ -236,9 +409,9 @@ static const struct number_row {
 #define OF(member) OF2(member, member##_n)
 	{"uid-base", OF(uid_base), 1000, 2000000000, 0},
 	{"uid-count", OF(uid_count), 1, 256, 0},
-	{"max-runs", OF(max_runs), 1, 256, 0},
-	{"max-queue", OF(max_queue), 0, 256, 0},
-	{"timeout-ms", OF2(timeout_ms, timeout_n), 0, INT64_MAX, -1},
+	{"max-runs", OF(max_runs), 1, 256, 16},
+	{"max-queue", OF(max_queue), 0, 256, 64},
+	{"timeout-ms", OF2(timeout_ms, timeout_n), 100, 300000, -1},
 	{"limit", OF(limit), 1, 1000000, 20},
 	{"expires", OF(expires), 1, 3650, 0},
 	{"promote-ms", OF2(promote_ms, promote_n), 100, 3600000, 45000},
@@ -261,11 +434,12 @@ static int take_number(struct options *o, const struct number_row *row, struct e
 	int64_t n = row->otherwise;
 	uint32_t narrow;
 
-	if (*text && (sv_to_i64(sv_of(text), &n) || n < row->min || n > row->max))
-		return err_set(e, ERR_INVALID,
-			       "--%s %.40s: a number from %lld to %lld is wanted",
-			       row->name, text, (long long)row->min,
-			       (long long)row->max);
+	if (*text && (sv_to_i64(sv_of(text), &n) || n < row->min || n > row->max)) {
+		err_set(e, ERR_INVALID, "--%s %.40s is no number from %lld to %lld",
+			row->name, text, (long long)row->min, (long long)row->max);
+		return err_fix(e,
+			       "correct the option, its variable or the config file");
+	}
 	narrow = (uint32_t)n;
 	if (row->bytes == sizeof(narrow))
 		memcpy((char *)o + row->at, &narrow, sizeof(narrow));
@@ -279,10 +453,10 @@ static int check_values(struct options *o, struct err *e)
 	for (unsigned i = 0; i < ARRAY_LEN(numbers); i++)
 		if (take_number(o, &numbers[i], e))
 			return -1;
-	if (*o->log_level && log_level_of(sv_of(o->log_level), &o->level))
-		return err_set(e, ERR_INVALID,
-			       "--log-level %.20s: error, warn, info or debug",
-			       o->log_level);
+	if (*o->log_level && log_level_of(sv_of(o->log_level), &o->level)) {
+		err_set(e, ERR_INVALID, "there is no --log-level %.20s", o->log_level);
+		return err_fix(e, "use error, warn, info or debug");
+	}
 	return 0;
 }
 
@@ -317,19 +491,22 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
 		if (table[i].value)
-			set(&unset, &table[i], "");
+			*(const char **)(void *)((char *)&unset + table[i].at) = "";
 	/* the flags are read first for --config, and last so that they win */
 	flags = unset;
-	if (take_args(&flags, argc, argv, e))
+	if (take_args(&flags, argc, argv, e) || check_args(&flags, e))
 		return -1;
+	*ret = flags;
+	if (flags.command && sv_eq(sv_of(flags.command), SV("help")))
+		return 0; /* whatever is wrong in variables and file: it says how */
 	*ret = unset;
 	if (*flags.config)
 		file = flags.config;
 	role = flags.command && sv_eq(sv_of(flags.command), SV("role"));
 	if (!role && file && *file && take_file(ret, file, e))
 		return -1;
-	if (!role)
-		take_env(ret);
+	if (!role && take_env(ret, e))
+		return -1;
 	ret->nargs = 0;
 	if (take_args(ret, argc, argv, e) || check_values(ret, e))
 		return -1;

@@ -32,14 +32,17 @@ struct options {
 	int64_t expires_n;	/* days; 0: never */
 	char state_dir[4096];
 	const char *command;
-	const char *args[OPTIONS_MAX_ARGS];	/* what follows the command and is no option */
+	/* what follows the command and is no option; of a role one more: its name */
+	const char *args[OPTIONS_MAX_ARGS + 1];
 	unsigned nargs;
 };
 
 /* -1 with e: what is wrong and how to ask for help. After the first plain argument of `run`, all
- * is the program's. */
+ * is the program's. `COMMAND --help` is read as `help COMMAND`, for which neither variables nor file
+ * are looked at. */
 int options_parse(int argc, char **argv, struct options *ret, struct err *e);
-void options_help(void);	/* to stdout */
+/* To stdout: all, or all about a command; -1 with e when there is none of that name. */
+int options_help(const char *command, struct err *e);
 /* Every option that is set, as --name=value, at most max (one per row of the table); returns how
  * many. The strings live as long as the process. */
 unsigned options_argv(const struct options *o, char **ret, unsigned max);

@@ -69,14 +69,34 @@ static int check_oauth(const struct options *o, struct err *e)
 	return auth_config_check(&c, e);
 }
 
+/* RFC 8707, section 2: absolute, no fragment, better no query. It goes into headers and into metadata. */
+static bool is_public_url(struct sv url)
+{
+	const size_t scheme = sv_starts(url, SV("https://"))  ? 8
+			      : sv_starts(url, SV("http://")) ? 7
+							      : 0;
+	bool in_host = true;
+
+	if (!scheme || url.n == scheme || url.p[scheme] == '/' || url.p[scheme] == ':')
+		return false;
+	for (size_t i = scheme; i < url.n; i++) {
+		in_host = in_host && url.p[i] != '/';
+		if (url.p[i] <= ' ' || url.p[i] > '~' ||
+		    sv_find(SV("?#\"\\<>^`{|}"), url.p[i]) >= 0 ||
+		    (in_host && url.p[i] == '@'))
+			return false;
+	}
+	return true;
+}
+
 static int check_public_url(const struct options *o, struct err *e)
 {
-	const struct sv url = sv_of(o->public_url);
-
-	if (!url.n || sv_starts(url, SV("https://")) || sv_starts(url, SV("http://")))
+	if (!*o->public_url || is_public_url(sv_of(o->public_url)))
 		return 0;
-	return err_set(e, ERR_INVALID, "--public-url %.160s is no http or https URL",
-		       o->public_url);
+	err_set(e, ERR_INVALID, "what --public-url names is no http or https URL");
+	return err_fix(
+		e,
+		"https://host/mcp, as clients are given it: no user, query, fragment");
 }
 
 /* The dangerous ways to be reachable each have a name that somebody must write down. */
@@ -215,6 +235,13 @@ static int open_all(const struct options *o, struct listens *l, struct family_pl
 
 _Static_assert(1 + 3 + LISTEN_MAX <= FAMILY_MAX_FDS, "the front's descriptors");
 
+static int refuse(struct err *e)
+{
+	if (!*e->remediation)
+		err_fix(e, "`fumehood help serve` says what it takes");
+	return complain(e);
+}
+
 int cmd_serve(struct options *o)
 {
 	struct family_plan p = {.front = "front-http",
@@ -231,11 +258,11 @@ int cmd_serve(struct options *o)
 		o->oauth_scope = "code:run";
 	if (check_tls(o, &e) || check_public_url(o, &e) || check_oauth(o, &e) ||
 	    listen_open(o->listen, &l, &e))
-		return complain(&e);
+		return refuse(&e);
 	if (check_exposure(o, &l, &e) || open_all(o, &l, &p, &e) ||
 	    look_for_keys(o, &e)) {
 		listen_remove(&l);
-		return complain(&e); /* descriptors go with the process */
+		return refuse(&e); /* descriptors go with the process */
 	}
 	code = family_run(o, &p);
 	listen_remove(&l);

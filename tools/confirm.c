@@ -1,8 +1,9 @@
 /* confirm.c: asking the user before a program is run, where the operator wants that.
  *
  * Nothing is kept between the question and the answer: the state that goes along with the question is
- * a digest of all that would be run, so that an answer counts for exactly what was shown. Whoever
- * cannot be asked is refused. */
+ * a digest of all that would be run, so that an answer counts for exactly what was shown, and a random
+ * number, so that it counts once: a request that is sent again with the answer in it (a proxy, a client
+ * whose connection broke) is asked about again. Whoever cannot be asked is refused. */
 #include "sandbox/base/mem.h"
 #include "tools/internal.h"
 
@@ -11,6 +12,9 @@
 #define KEY "confirm"
 #define EXCERPT_BYTES 1200
 #define DIGEST_BYTES 32
+/* of the state, in hex: the digest, then the number of the question */
+#define DIGEST_HEX (2 * (size_t)DIGEST_BYTES)
+#define STATE_HEX (DIGEST_HEX + 2 * (size_t)RUNS_YES_BYTES)
 
 /* --- what would be run --------------------------------------------------------------------------- */
 
@@ -22,7 +26,7 @@ static void hash_sv(crypto_generichash_state *h, struct sv s)
 	crypto_generichash_update(h, (const unsigned char *)s.p, s.n);
 }
 
-static void digest(const struct run_request *req, char hex[static 2 * DIGEST_BYTES + 1])
+static void digest(const struct run_request *req, char hex[static DIGEST_HEX + 1])
 {
 	unsigned char out[DIGEST_BYTES];
 	crypto_generichash_state h;
@@ -37,7 +41,7 @@ static void digest(const struct run_request *req, char hex[static 2 * DIGEST_BYT
 	hash_sv(&h, req->stdin_text);
 	hash_sv(&h, buf_view(&req->input));
 	crypto_generichash_final(&h, out, sizeof(out));
-	sodium_bin2hex(hex, 2 * DIGEST_BYTES + 1, out, sizeof(out));
+	sodium_bin2hex(hex, DIGEST_HEX + 1, out, sizeof(out));
 }
 
 /* What a screen shows otherwise than it is, or not at all: controls, and the characters that turn the
@@ -153,26 +157,43 @@ static int put_params(struct buf *b, const struct tool_call *call,
 	return message.failed || b->failed ? -1 : 0;
 }
 
-static int ask(struct tool_call *call, const struct run_request *req, struct sv state,
-	       struct err *e)
+static void cannot_ask(struct tool_call *call)
 {
+	struct err e = {0};
+
+	err_set(&e, ERR_DENIED,
+		"the operator wants the user to be asked before each run, and this client "
+		"cannot ask");
+	err_fix(&e,
+		"use a client that supports elicitation, or ask the operator to switch "
+		"confirm off");
+	tool_call_done(call, &(struct tool_answer){.err = &e, .needs = "elicitation"});
+}
+
+/* digest: of req, in hex. */
+static int ask(struct tool_call *call, const struct run_request *req,
+	       const char *digest_hex, struct err *e)
+{
+	unsigned char number[RUNS_YES_BYTES];
+	char state[STATE_HEX + 1];
 	AUTO_BUF params = {0};
 
 	if (!call->hooks->client_can || !call->hooks->client_can(call, "elicitation")) {
-		err_set(e, ERR_DENIED,
-			"the operator wants the user to be asked before each run, and this "
-			"client cannot ask");
-		return err_fix(e, "use a client that supports elicitation, or ask the "
-				  "operator to switch confirm off");
+		cannot_ask(call);
+		return 0;
 	}
 	buf_init(&params, 64 * EXCERPT_BYTES);
 	if (put_params(&params, call, req))
 		return err_set(e, ERR_LIMIT, "no memory to ask the user");
+	randombytes_buf(number, sizeof(number));
+	memcpy(state, digest_hex, DIGEST_HEX);
+	sodium_bin2hex(state + DIGEST_HEX, sizeof(state) - DIGEST_HEX, number,
+		       sizeof(number));
 	tool_call_ask(call,
 		      &(struct tool_ask){.key = KEY,
 					 .method = "elicitation/create",
 					 .params_json = buf_view(&params)},
-		      1, state);
+		      1, (struct sv){state, STATE_HEX});
 	return 0;
 }
 
@@ -187,20 +208,30 @@ static int refuse(const struct cJSON *answer, struct err *e)
 		       "what for, and ask what to do instead");
 }
 
+/* Whether the state is of our question about just this; its number. */
+static bool is_ours(struct sv state, const char *digest_hex,
+		    unsigned char number[static RUNS_YES_BYTES])
+{
+	return state.n == STATE_HEX &&
+	       !sodium_memcmp(state.p, digest_hex, DIGEST_HEX) &&
+	       !sodium_hex2bin(number, RUNS_YES_BYTES, state.p + DIGEST_HEX,
+			       STATE_HEX - DIGEST_HEX, NULL, NULL, NULL);
+}
+
 int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e)
 {
 	const struct cJSON *answer = js_get(call->inputs, KEY);
-	char state[2 * DIGEST_BYTES + 1];
+	unsigned char number[RUNS_YES_BYTES];
+	char hex[DIGEST_HEX + 1];
 
 	if (!call->env.confirm)
 		return 1;
-	digest(req, state);
+	digest(req, hex);
 	/* an answer without our question, or to another one, is none */
-	if (!answer || call->ask_state.n != sizeof(state) - 1 ||
-	    sodium_memcmp(call->ask_state.p, state, sizeof(state) - 1) != 0)
-		return ask(call, req, sv_of(state), e);
-	if (sv_eq(js_str(js_get(answer, "action")), SV("accept")) &&
-	    js_is_true(js_get(js_get(answer, "content"), KEY)))
-		return 1;
-	return refuse(answer, e);
+	if (!answer || !is_ours(call->ask_state, hex, number))
+		return ask(call, req, hex, e);
+	if (!sv_eq(js_str(js_get(answer, "action")), SV("accept")) ||
+	    !js_is_true(js_get(js_get(answer, "content"), KEY)))
+		return refuse(answer, e);
+	return runs_use_yes(call->env.runs, number) ? 1 : ask(call, req, hex, e);
 }

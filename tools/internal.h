@@ -49,7 +49,8 @@ void run_request_finish(struct run_request *r);
 int run_start(struct tool_call *call, const struct run_request *req, struct err *e);
 void run_cancel(struct tool_call *call);
 
-/* 1: the user agreed, or need not be asked. 0: the call has ended with the question. -1: refused. */
+/* 1: the user agreed, or need not be asked. 0: the call has ended, with the question or because nobody
+ * can be asked. -1: refused. */
 int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e);
 
 /* a->err is NULL. kept: how much of each stream can be read as a resource; NULL: nothing. Buffers come

@@ -103,6 +103,15 @@ unsigned runs_max_background(const struct runs *r)
 	return r->max_background;
 }
 
+bool runs_use_yes(struct runs *r, const unsigned char number[static RUNS_YES_BYTES])
+{
+	for (unsigned i = 0; i < RUNS_YES; i++)
+		if (!sodium_memcmp(r->yes[i], number, RUNS_YES_BYTES))
+			return false;
+	memcpy(r->yes[r->yes_at++ % RUNS_YES], number, RUNS_YES_BYTES);
+	return true;
+}
+
 bool runs_wait_begin(struct run *r)
 {
 	if (r->runs->waits >= RUNS_MAX_WAITS || r->owner->waits >= RUNS_MAX_OWNER_WAITS)

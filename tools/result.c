@@ -374,9 +374,10 @@ static void text_extent(const struct shown *v, struct buf *b)
 	if (!v->paged && v->omitted)
 		buf_fmt(b, ", %" PRIu64 " of them left out", v->omitted);
 	if (v->uri[0] && v->kept < v->total)
-		buf_fmt(b, " (%s has the first %" PRIu64 " bytes)", v->uri, v->kept);
+		buf_fmt(b, " (the first %" PRIu64 " bytes: run_status, or %s)", v->kept,
+			v->uri);
 	else if (v->uri[0])
-		buf_fmt(b, " (%s has all)", v->uri);
+		buf_fmt(b, " (all of it: run_status, or %s)", v->uri);
 	if (v->bad)
 		buf_fmt(b, ", %" PRIu64 " invalid UTF-8 sequences replaced", v->bad);
 }

@@ -123,6 +123,12 @@ unsigned runs_max_background(const struct runs *r);
 bool runs_wait_begin(struct run *r);
 void runs_wait_end(struct run *r);
 
+/* lookup.c: a yes counts once; false: it has been used. number is random. Forgotten after RUNS_YES
+ * others: whoever could make that many can also say yes for himself. */
+#define RUNS_YES 1024
+#define RUNS_YES_BYTES 16
+bool runs_use_yes(struct runs *r, const unsigned char number[static RUNS_YES_BYTES]);
+
 /* run.c: answers the call that waits, and those of waits.c, with an error and lets the keeper end it. */
 void run_break_off(struct run *r);
 
@@ -169,6 +175,8 @@ struct runs {
 	const struct tool_events *events;
 	void (*on_idle)(void *arg);
 	void *idle_arg;
+	unsigned char yes[RUNS_YES][RUNS_YES_BYTES];
+	unsigned yes_at;
 };
 
 struct run_owner *runs_owner(struct runs *r, struct sv principal);	/* NULL: has none */

@@ -61,6 +61,9 @@ struct tool_ask {
 struct tool_answer {
 	const struct err *err;		/* isError: {code, cause, remediation} */
 	int rpc_code;			/* not 0: err is a JSON-RPC error with this code, not a result */
+	/* With err: the client capability it is for want of ("elicitation"). Where requests declare
+	 * capabilities the protocol has an error of its own for that. */
+	const char *needs;
 	const struct tool_ask *asks;	/* input_required */
 	unsigned nasks;
 	struct sv state;		/* with asks: given back on the next start; sealed on its way */

@@ -5,7 +5,7 @@
  * files, no exec, no network, an own uid as root. It talks to the keeper in fixed records.
  *
  *	front --credential--> keeper --SUP_CHECK_TOKEN, _CERT--> auth <--keys-- fetch --https--> issuer
- *	                             <------SUP_CHECKED---------
+ *	                             <------SUP_CHECKER_UP, SUP_CHECKED
  *
  * Tokens: JWTs (RFC 7519) as JWS compact serialization (RFC 7515) for an OAuth 2.1 resource
  * server (RFC 9068, RFC 8725 throughout), by the keys of one issuer (RFC 7517). See jwt.h and jwks.h.

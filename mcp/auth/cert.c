@@ -88,9 +88,9 @@ static int name_it(const mbedtls_x509_crt *c, struct sup_identity *ret,
 			n = san_of(c, SAN_DNS, &p.name);
 		if (n != 1)
 			return no(reason, "no name, or more than one");
-		/* a URI has one; these must not pass for it */
-		p.odd = sv_find(p.name, ':') >= 0;
 	}
+	/* a URI has a colon, and nothing else has: none may pass for the other */
+	p.odd = (sv_find(p.name, ':') >= 0) != (uris > 0);
 	if (!p.name.n || p.name.n > MAX_NAME || !sv_valid_utf8(p.name))
 		return no(reason, "its name is empty, too long or no UTF-8");
 	principal_make(&p, ret->principal);

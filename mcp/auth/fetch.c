@@ -32,6 +32,7 @@
 #include <poll.h>
 #include <psa/crypto.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,7 +151,8 @@ static int again(const struct attempt *a, int rc, struct err *e)
 		return await(a, POLLIN, e);
 	if (rc == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return await(a, POLLOUT, e);
-	if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+	if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET &&
+	    loop_now_us() < a->deadline_us)
 		return 0;
 	if (rc == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
 		mbedtls_x509_crt_verify_info(why, sizeof(why), "",
@@ -318,6 +320,7 @@ static int start(struct fetcher *f, const struct fetch_opts *o, struct err *e)
 
 	for (unsigned i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
+	clearenv(); /* getaddrinfo goes by LOCALDOMAIN, RES_OPTIONS and HOSTALIASES */
 	f->auth = o->auth_sock;
 	if (url_parse(sv_of(o->url), &f->url, e) ||
 	    start_tls(f, o->ca_file ? o->ca_file : CA_FILE, e))

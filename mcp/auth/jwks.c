@@ -115,6 +115,7 @@ static int read_rsa(struct jwk *k, const cJSON *jwk)
 
 	if (member_bytes(jwk, "n", n, sizeof(n), &n_bytes) ||
 	    member_bytes(jwk, "e", e, sizeof(e), &e_bytes) ||
+	    (e_bytes > RSA_MAX_E_BYTES && e[0]) ||
 	    mbedtls_rsa_import_raw(&k->rsa, n, n_bytes, NULL, 0, NULL, 0, NULL, 0, e,
 				   e_bytes) ||
 	    mbedtls_rsa_complete(&k->rsa) || mbedtls_rsa_check_pubkey(&k->rsa))

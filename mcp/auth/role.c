@@ -3,8 +3,9 @@
  * Theory of operation. A question is answered before the next is read: checking a signature takes less
  * than a millisecond. But for one case: the token names a key nobody knows. The issuer may have
  * changed its keys since they were fetched, so they are fetched again, at most every RETRY_MS,
- * whoever asks, and the token is held until then. Few are held (HELD): the rest is told no at
- * once, so that made-up key ids hold up nobody else.
+ * whoever asks, and the token is held until then. Few are held (HELD): the rest is told at once to
+ * come again, so that made-up key ids hold up nobody else, and a new key's first users are not told
+ * that their tokens are bad.
  *
  * Keys from a URL are fetched anew every REFRESH_MS and a little. When that fails the old ones stay
  * in force, for STALE_US after they were got: then nobody is let in by them any more.
@@ -158,6 +159,10 @@ static void check_token(struct role *r, uint64_t id, struct sv token, bool may_h
 	v = jwt_check(r->keys, &r->policy, token, now_s(), &result);
 	if (v == JWT_NO_KEY && may_hold && hold(r, id, token))
 		return;
+	if (v == JWT_NO_KEY && r->fetching) {
+		answer_no(r, id, ERR_UNAVAILABLE, "its key may be on its way");
+		return;
+	}
 	if (v != JWT_GOOD) {
 		answer_no(r, id, v == JWT_SCOPE ? ERR_FORBIDDEN : ERR_UNAUTHENTICATED,
 			  result.reason);
@@ -331,7 +336,9 @@ static int read_file(struct role *r, int fd, struct err *e)
 
 	buf_init(&b, JWKS_MAX_BYTES);
 	if (fd_read_all(fd, &b, e) || adopt_keys(r, buf_view(&b), e)) {
-		err_fix(e, "--oauth-jwks names a JSON Web Key Set, of at most %zu KiB",
+		err_fix(e,
+			"look at the file of --oauth-jwks: a JSON Web Key Set, of at most "
+			"%zu KiB, is wanted",
 			JWKS_MAX_BYTES >> 10);
 		return -1;
 	}
@@ -343,6 +350,14 @@ static int add_socket(struct role *r, struct loop_io *io, struct err *e)
 	if (fd_set_nonblock(io->fd))
 		return err_sys(e, "set a socket non-blocking");
 	return loop_add(&r->loop, io, EPOLLIN, e);
+}
+
+static int say_up(struct role *r, struct err *e)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_CHECKER_UP, 0);
+	return ipc_send(r->keeper_io.fd, &m, e);
 }
 
 /* The file of keys is closed once it is read: nothing is open that is not needed. */
@@ -369,6 +384,8 @@ static int start(struct role *r, const struct auth_opts *o, struct err *e)
 	    (r->fetch_io.fd >= 0 && add_socket(r, &r->fetch_io, e)))
 		return -1;
 	if (launch_role_confine(LAUNCH_AUTH, NULL, o->uid, e))
+		return -1;
+	if (say_up(r, e))
 		return -1;
 	if (r->fetch_io.fd >= 0)
 		start_fetch(r);

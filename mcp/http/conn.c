@@ -20,14 +20,9 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /* --- lists ------------------------------------------------------------------------------------- */
 
-static struct conns *list_of(struct conn *c)
-{
-	return c->is_idle ? &c->s->idle : &c->s->busy;
-}
-
 static void unlink_conn(struct conn *c)
 {
-	struct conns *l = list_of(c);
+	struct conns *l = &c->s->lists[c->list];
 
 	if (c->prev)
 		c->prev->next = c->next;
@@ -42,7 +37,7 @@ static void unlink_conn(struct conn *c)
 
 static void link_last(struct conn *c)
 {
-	struct conns *l = list_of(c);
+	struct conns *l = &c->s->lists[c->list];
 
 	c->prev = l->last;
 	if (l->last)
@@ -52,24 +47,35 @@ static void link_last(struct conn *c)
 	l->last = c;
 }
 
-static void move(struct conn *c, bool to_idle)
+static void move(struct conn *c, enum conn_list to)
 {
-	if (c->is_idle == to_idle)
+	if (c->list == to)
 		return;
 	unlink_conn(c);
-	c->is_idle = to_idle;
+	c->list = (uint8_t)to;
 	link_last(c);
+}
+
+bool conn_is_idle(const struct conn *c)
+{
+	return c->list == LIST_IDLE;
 }
 
 void conn_busy(struct conn *c)
 {
 	c->fresh = false;
-	move(c, false);
+	move(c, LIST_BUSY);
+}
+
+void conn_receiving(struct conn *c)
+{
+	c->fresh = false;
+	move(c, LIST_RECEIVING);
 }
 
 void conn_idle(struct conn *c)
 {
-	move(c, true);
+	move(c, LIST_IDLE);
 	c->read_due = now_ms() + c->s->limits.idle_ms;
 }
 
@@ -83,6 +89,8 @@ void conn_free(struct conn *c)
 		exchange_free(c->xs);
 	timing_forget(c);
 	unlink_conn(c);
+	share_queue(c, 0);
+	s->shares[c->share].conns--;
 	loop_del(s->loop, &c->io);
 	if (s->current == c) {
 		buf_reset(&s->cork);
@@ -140,6 +148,7 @@ static void linger(struct conn *c)
 		c->doomed = true;
 		return;
 	}
+	conn_receiving(c);
 	c->state = CONN_LINGER;
 	c->read_due = now_ms() + LINGER_MS;
 }
@@ -180,8 +189,11 @@ void conn_enter(struct conn *c)
 void conn_leave(struct conn *c)
 {
 	conn_uncork(c);
-	if (c->is_idle && conn_unsent(c))
-		move(c, false); /* not to be shed in the middle of an answer */
+	/* not to be shed in the middle of an answer, nor told that a request is due */
+	if (conn_is_idle(c) && conn_unsent(c)) {
+		move(c, LIST_BUSY);
+		c->read_due = 0;
+	}
 	if (!c->doomed && c->state == CONN_CLOSING && !conn_unsent(c))
 		linger(c);
 	if (!c->doomed)
@@ -226,7 +238,7 @@ static void sniff(struct conn *c, struct sv bytes)
 		return;
 	all = c->in;
 	buf_init(&c->in, c->in.max);
-	if (memcmp(all.p, preface, n))
+	if (memcmp(all.p, preface, n) != 0)
 		become_h1(c, buf_view(&all));
 	else if (h2_start(c))
 		conn_doom(c);
@@ -238,7 +250,7 @@ static void sniff(struct conn *c, struct sv bytes)
 void conn_plain(struct conn *c, struct sv bytes)
 {
 	if (c->fresh)
-		conn_busy(c);
+		conn_receiving(c);
 	if (c->state == CONN_H1)
 		h1_input(c, bytes);
 	else if (c->state == CONN_H2)
@@ -326,6 +338,8 @@ static void on_ready(struct loop_io *io, uint32_t events)
 
 void conn_due(struct conn *c, uint64_t now)
 {
+	if (c->doomed)
+		return;
 	if (c->write_due && c->write_due <= now)
 		conn_doom(c);
 	else if (c->state == CONN_H1)
@@ -378,14 +392,16 @@ struct conn *conn_new(struct http_server *s, int fd, const struct sockaddr *from
 	buf_init(&c->in, (size_t)s->limits.header_bytes + 2 * (size_t)READ_BYTES);
 	buf_init(&c->out, SIZE_MAX);
 	set_peer(c, from);
+	c->share = share_find(s, from);
 	if (loop_add(s->loop, &c->io, c->interest, NULL)) {
 		mem_free(c);
 		return NULL;
 	}
 	fd_steal(&owned);
 	/* not one byte yet: the first to go when room is needed */
-	c->is_idle = true;
+	c->list = LIST_IDLE;
 	link_last(c);
+	s->shares[c->share].conns++;
 	s->stats.connections++;
 	timing_schedule(c);
 	return c;

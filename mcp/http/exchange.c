@@ -71,7 +71,7 @@ void exchange_free(struct http_exchange *x)
 		c->xs = x->next;
 	if (x->next)
 		x->next->prev = x->prev;
-	c->s->bodies_bytes -= x->counted;
+	share_body_done(c, x->counted);
 	buf_finish(&x->body);
 	buf_finish(&x->out);
 	mem_free(x);
@@ -79,12 +79,8 @@ void exchange_free(struct http_exchange *x)
 
 int exchange_count_body(struct http_exchange *x, struct refusal *r)
 {
-	struct http_server *s = x->c->s;
-	size_t more = x->body.n - x->counted;
-
-	if (more > s->limits.all_bodies_bytes - s->bodies_bytes)
+	if (share_body(x->c, x->body.n - x->counted))
 		return refuse(r, 503, "too many large requests at once");
-	s->bodies_bytes += more;
 	x->counted = x->body.n;
 	return 0;
 }

@@ -190,6 +190,7 @@ void h1_refuse(struct conn *c, const struct refusal *r)
 
 static void dispatch(struct conn *c)
 {
+	conn_busy(c);
 	c->h1 = H1_HANDLER;
 	c->read_due = 0;
 	c->xs->whole = true;
@@ -220,8 +221,8 @@ static size_t take_head(struct conn *c, struct sv data)
 	size_t n;
 	int got;
 
-	if (c->is_idle || !c->read_due) {
-		conn_busy(c);
+	if (conn_is_idle(c) || !c->read_due) {
+		conn_receiving(c);
 		c->read_due = now_ms() + s->limits.header_ms;
 	}
 	got = h1_scan(&c->scan, data, &s->limits, &r);
@@ -308,7 +309,7 @@ static void after_turn(struct conn *c)
 		conn_finish(c);
 	else if (!c->in.n && c->s->draining)
 		conn_finish(c);
-	else if (!c->in.n && !c->is_idle)
+	else if (!c->in.n && !conn_is_idle(c))
 		conn_idle(c);
 }
 
@@ -355,7 +356,8 @@ void h1_due(struct conn *c)
 {
 	struct refusal r = {408, "the request did not arrive in time"};
 
-	if (c->is_idle)
+	/* one that nothing has come of is not late: after a TLS handshake, for instance */
+	if (c->h1 == H1_HEAD && !c->in.n)
 		conn_doom(c);
 	else
 		h1_refuse(c, &r);

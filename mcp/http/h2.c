@@ -131,7 +131,6 @@ static void on_request(struct h2 *h, const nghttp2_frame *frame)
 	x->stream = frame->hd.stream_id;
 	x->whole = last;
 	nghttp2_session_set_stream_user_data(h->session, x->stream, x);
-	conn_busy(c);
 	if (got == H1_BAD)
 		h2_refuse(x, &r);
 	else if (last)
@@ -319,7 +318,10 @@ int h2_start(struct conn *c)
 	c->state = CONN_H2;
 	h->c = c;
 	h->points_at = now_ms();
-	return open_session(h) || greet(h) ? -1 : 0;
+	if (open_session(h) || greet(h))
+		return -1;
+	h->leaving = c->s->draining;
+	return 0;
 }
 
 void h2_free(struct h2 *h)
@@ -345,17 +347,23 @@ static void set_due(struct h2 *h)
 {
 	struct conn *c = h->c;
 	uint64_t due = h->block.open ? h->block.due : 0;
+	bool serving = false;
 
 	if (!h->settled)
 		return; /* header_ms from the beginning of the connection */
 	if (!c->xs && !h->block.open) {
-		if (!c->is_idle)
+		if (!conn_is_idle(c))
 			conn_idle(c);
 		return;
 	}
-	conn_busy(c);
-	for (struct http_exchange *x = c->xs; x; x = x->next)
+	for (struct http_exchange *x = c->xs; x; x = x->next) {
 		due = sooner(due, sooner(x->body_due, x->body_end));
+		serving = serving || x->handed;
+	}
+	if (serving)
+		conn_busy(c);
+	else
+		conn_receiving(c);
 	c->read_due = due;
 }
 
@@ -409,12 +417,23 @@ static bool send_frames(struct h2 *h)
 	return sent < FLUSH_BYTES;
 }
 
+/* Now, not when draining began: what has been handed out since is not refused. */
+static void say_goodbye(struct h2 *h)
+{
+	h->leaving = false;
+	nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+			      nghttp2_session_get_last_proc_stream_id(h->session),
+			      NGHTTP2_NO_ERROR, NULL, 0);
+}
+
 void h2_flush(struct conn *c)
 {
 	struct h2 *h = c->h2;
 
 	if (c->doomed || c->state != CONN_H2)
 		return;
+	if (h->leaving)
+		say_goodbye(h);
 	if (!send_frames(h))
 		conn_later(c);
 	if (c->doomed)
@@ -439,11 +458,7 @@ void h2_input(struct conn *c, struct sv bytes)
 
 void h2_shutdown(struct conn *c)
 {
-	nghttp2_session *session = c->h2->session;
-
-	nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
-			      nghttp2_session_get_last_proc_stream_id(session),
-			      NGHTTP2_NO_ERROR, NULL, 0);
+	c->h2->leaving = true;
 	conn_later(c);
 }
 
@@ -465,7 +480,7 @@ void h2_due(struct conn *c, uint64_t now)
 {
 	struct h2 *h = c->h2;
 
-	if (!h->settled || c->is_idle)
+	if (!h->settled || conn_is_idle(c))
 		nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
 	else if (h->block.open && h->block.due <= now)
 		nghttp2_session_terminate_session(h->session,

@@ -31,6 +31,7 @@ struct h2 {
 	uint32_t points;
 	uint64_t points_at;
 	bool settled;		/* the peer's SETTINGS have come */
+	bool leaving;		/* GOAWAY is to be said */
 	bool oom;		/* the session must not be touched any more: see h2_heap.c */
 	struct h2_block *blocks;	/* the session's memory */
 };

@@ -8,6 +8,8 @@
 
 #include "sandbox/base/mem.h"
 
+enum { LARGE_BYTES = 16 << 10 }; /* its buffer for a frame */
+
 /* in front of each block; its alignment is that of malloc */
 struct h2_block {
 	struct h2_block *prev, *next;
@@ -47,7 +49,11 @@ static bool fits(size_t n)
 
 static void *heap_alloc(size_t n, void *arg)
 {
-	return linked(arg, fits(n) ? mem_alloc(sizeof(struct h2_block) + n) : NULL);
+	void *p = linked(arg, fits(n) ? mem_alloc(sizeof(struct h2_block) + n) : NULL);
+
+	if (p && n >= LARGE_BYTES)
+		pages_release(p, n);
+	return p;
 }
 
 static void *heap_calloc(size_t n, size_t size, void *arg)

@@ -12,8 +12,11 @@ size_t h2_queued(const struct conn *c)
 
 void h2_drop(struct http_exchange *x)
 {
-	x->c->h2->pending -= x->out.n - x->out_at;
+	struct conn *c = x->c;
+
+	c->h2->pending -= x->out.n - x->out_at;
 	exchange_free(x);
+	conn_write_due(c, 0);
 }
 
 /* --- data -------------------------------------------------------------------------------------- */
@@ -36,7 +39,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *to,
 		memcpy(to, x->out.p + x->out_at, n);
 	x->out_at += n;
 	h->pending -= n;
-	conn_write_due(h->c, true);
+	conn_write_due(h->c, n);
 	if (x->out_at == x->out.n) {
 		buf_finish(&x->out);
 		x->out_at = 0;
@@ -76,7 +79,7 @@ static void add_data(struct http_exchange *x, struct sv bytes)
 		return;
 	}
 	h->pending += bytes.n;
-	conn_write_due(h->c, false);
+	conn_write_due(h->c, 0);
 }
 
 /* --- heads ------------------------------------------------------------------------------------- */

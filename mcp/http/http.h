@@ -20,9 +20,10 @@
  * on_gone has been called for it. Requests on one HTTP/1.1 connection come one after the other:
  * the next is read when the one before has been answered.
  *
- * Memory is bounded: per connection by the limits below; all of them by max_connections and, for
- * what strangers may make grow, all_bodies_bytes. An idle connection takes about 500 bytes in the
- * clear, some 40 KiB under TLS (mbedTLS's two record buffers). */
+ * Memory is bounded: per connection by the limits below; all of them by max_connections,
+ * all_bodies_bytes and all_queues_bytes. Of the latter two the connections of one address may take
+ * as much as is left for others: see share.c. An idle connection takes about 400 bytes in the
+ * clear, some 20 KiB under TLS, and 15 KiB more with HTTP/2. */
 #ifndef MCP_HTTP_H
 #define MCP_HTTP_H
 
@@ -45,12 +46,17 @@ struct http_limits {
 	uint32_t body_ms;		/* 10 s without a byte of the body that is due; more: 408 */
 	uint32_t body_total_ms;		/* 120 s for the whole of it */
 	uint32_t idle_ms;		/* 75 s between requests */
-	uint32_t write_ms;		/* 30 s without the peer taking a byte of what is queued */
+	uint32_t write_ms;		/* 30 s without the peer taking a byte of what is queued ... */
+	uint32_t write_bytes_s;		/* 512: ... and the slowest pace of one that does, in the long run */
 	size_t queue_bytes;		/* 8 MiB queued for one connection that does not read; then it is closed.
 					 * An answer longer than that is let through: it counts from its second write */
-	uint32_t max_connections;	/* 16384; at the ceiling the one idle longest makes room, else 503 */
+	size_t all_queues_bytes;	/* 512 MiB queued for all connections; who would take more is closed */
+	uint32_t max_connections;	/* 16384; at the ceiling the one idle longest makes room, else one whose
+					 * request is not whole and whose address has more than the newcomer's,
+					 * else 503 */
 	uint32_t max_streams;		/* 100 at once on one HTTP/2 connection */
-	size_t all_bodies_bytes;	/* 512 MiB of request bodies in memory, of all connections; more: 503 */
+	size_t all_bodies_bytes;	/* 512 MiB of request bodies in memory, of all connections; more: 503.
+					 * One address may have as much as it leaves */
 };
 void http_limits_default(struct http_limits *l);
 

@@ -28,6 +28,14 @@ enum {
 	LINGER_MS = 2000,	/* how long a client may take to read our last words ... */
 	LINGER_BYTES = 32 << 20,	/* ... while we throw away what it still sends */
 	WHEEL_SLOTS = 64,
+	SHARES = 1024,
+};
+
+enum conn_list {
+	LIST_IDLE,	/* waits for a request; the oldest first */
+	LIST_RECEIVING,	/* for the rest of one: the peer's turn */
+	LIST_BUSY,
+	LISTS,
 };
 
 enum conn_state {
@@ -44,7 +52,7 @@ enum h1_state { H1_HEAD, H1_BODY, H1_HANDLER };
 struct conn {
 	struct loop_io io;
 	struct http_server *s;
-	struct conn *prev, *next;	/* s->idle (oldest first) or s->busy */
+	struct conn *prev, *next;	/* of s->lists[c->list] */
 	struct conn *wheel_prev, *wheel_next;
 	struct conn *later_prev, *later_next;
 	struct tls_conn *tls;		/* owned, or NULL */
@@ -57,10 +65,12 @@ struct conn {
 	uint64_t wheel_tick;		/* 0: not in the wheel */
 	uint32_t interest;
 	uint32_t linger_left;
+	size_t queued;		/* bytes, as they are counted in its share */
 	struct h1_scan scan;
 	struct h1_body body;
-	uint8_t state, h1;
-	bool is_idle, is_later, is_tls, is_unix;
+	uint16_t share;		/* of s->shares */
+	uint8_t state, h1, list;
+	bool is_later, is_tls, is_unix;
 	bool fresh;	/* not a byte has come yet */
 	bool eof;	/* the peer sends no more */
 	bool doomed;	/* to be closed from the top of the loop */
@@ -98,6 +108,12 @@ struct conns {
 	struct conn *first, *last;
 };
 
+/* What the connections of one address hold; see share.c. */
+struct share {
+	uint32_t conns;
+	size_t bodies_bytes, queued_bytes;
+};
+
 struct listener {
 	struct loop_io io;
 	struct http_server *s;
@@ -111,7 +127,7 @@ struct http_server {
 	struct listener *listeners;
 	unsigned nlisteners;
 	struct tls_server *tls;
-	struct conns idle, busy;
+	struct conns lists[LISTS];
 	struct conn *later_first, *later_last;
 	uint32_t later_n;
 	struct conn *current;
@@ -120,7 +136,9 @@ struct http_server {
 	uint32_t tick_ms;
 	struct loop_timer tick_timer, later_timer, accept_timer, drain_timer;
 	struct http_stats stats;
-	size_t bodies_bytes;
+	size_t bodies_bytes, queued_bytes;
+	uint64_t share_key;
+	struct share shares[SHARES];
 	bool draining;
 	void (*on_idle)(void *arg);
 	void *on_idle_arg;
@@ -149,7 +167,9 @@ void conn_later(struct conn *c);
 void conn_touch(struct conn *c);	/* after the handler did something to it */
 void conn_finish(struct conn *c);	/* close once all that is queued has been sent and read */
 void conn_idle(struct conn *c);		/* waits for a request */
+void conn_receiving(struct conn *c);	/* for the rest of it */
 void conn_busy(struct conn *c);
+bool conn_is_idle(const struct conn *c);
 void conn_plain(struct conn *c, struct sv bytes);	/* bytes after TLS */
 void conn_eof(struct conn *c);
 void conn_due(struct conn *c, uint64_t now);
@@ -164,7 +184,8 @@ void conn_flush(struct conn *c);	/* what is queued */
 void conn_uncork(struct conn *c);
 size_t conn_unsent(const struct conn *c);
 bool conn_overfull(const struct conn *c);	/* more is queued than may be */
-void conn_write_due(struct conn *c, bool progress);
+/* The queue has changed: the time until the peer must take something of it. taken: bytes it took. */
+void conn_write_due(struct conn *c, size_t taken);
 
 /* --- timing.c --------------------------------------------------------------------------------------- */
 void timing_init(struct http_server *s);
@@ -217,11 +238,26 @@ void exchange_free(struct http_exchange *x);	/* unlinks it; on_gone is not calle
 void exchange_hand(struct http_exchange *x);	/* on_request */
 void exchange_end(struct http_exchange *x);	/* it is no longer the handler's */
 void exchange_gone(struct http_exchange *x);	/* on_gone if the handler has it */
-/* After x->body has grown. 0, or -1: all bodies together are too much. */
+/* After x->body has grown. 0, or -1: all bodies together, or this address's, are too much. */
 int exchange_count_body(struct http_exchange *x, struct refusal *r);
 /* The body of a refusal: {"code","cause","remediation"}. */
 void refusal_json(struct buf *b, const struct refusal *r);
 const char *status_phrase(unsigned status);
+
+/* --- share.c ---------------------------------------------------------------------------------------- */
+int share_init(struct http_server *s);		/* 0, or -1: no randomness */
+uint16_t share_find(const struct http_server *s, const struct sockaddr *from);
+/* more bytes of a body, or -1 if they are too much for all or for this address. */
+int share_body(struct conn *c, size_t more);
+void share_body_done(struct conn *c, size_t n);
+/* c's queue has n bytes now; -1 if it has grown and that is too much. */
+int share_queue(struct conn *c, size_t n);
+/* At the ceiling: the connection that makes room for one of that share, or NULL. */
+struct conn *share_victim(const struct http_server *s, uint16_t newcomer);
+
+/* --- pages.c ---------------------------------------------------------------------------------------- */
+/* A block whose contents do not matter, or are zero: what can be given back until it is used, is. */
+void pages_release(void *p, size_t n);
 
 /* --- server.c --------------------------------------------------------------------------------------- */
 void server_check_idle(struct http_server *s);	/* a connection has gone */

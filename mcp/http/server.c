@@ -15,6 +15,7 @@ enum {
 	ACCEPT_PAUSE_MS = 100,
 	/* a new connection is not shed at once: its request may be in the socket */
 	GRACE_MS = 1000,
+	UNSENT_BYTES = 128 << 10, /* in a socket */
 };
 
 void http_limits_default(struct http_limits *l)
@@ -29,7 +30,9 @@ void http_limits_default(struct http_limits *l)
 		.body_total_ms = 120000,
 		.idle_ms = 75000,
 		.write_ms = 30000,
+		.write_bytes_s = 512,
 		.queue_bytes = 8 << 20,
+		.all_queues_bytes = 512 << 20,
 		.max_connections = 16384,
 		.max_streams = 100,
 		.all_bodies_bytes = 512 << 20,
@@ -69,14 +72,26 @@ static void on_pause_over(struct loop_timer *t)
 }
 
 /* Closes the connection that has been idle longest; false when none is. */
-static bool shed(struct http_server *s)
+static bool shed_idle(struct http_server *s)
 {
-	struct conn *c = s->idle.first;
+	struct conn *c = s->lists[LIST_IDLE].first;
 
 	if (!c || (c->fresh && now_ms() + s->limits.header_ms < c->read_due + GRACE_MS))
 		return false;
 	conn_close(c);
 	return true;
+}
+
+static bool make_room(struct http_server *s, const struct sockaddr *from)
+{
+	struct conn *c;
+
+	if (s->stats.connections < s->limits.max_connections || shed_idle(s))
+		return true;
+	c = share_victim(s, share_find(s, from));
+	if (c)
+		conn_close(c);
+	return c;
 }
 
 /* Best effort: what does not fit into a fresh socket's buffer is not worth waiting for. */
@@ -104,7 +119,7 @@ static void admit(struct listener *l, int fd, const struct sockaddr *from)
 	AUTO_FD owned = fd;
 
 	s->stats.accepted++;
-	if (s->stats.connections >= s->limits.max_connections && !shed(s)) {
+	if (!make_room(s, from)) {
 		turn_away(s, fd, l->tls);
 		return;
 	}
@@ -144,7 +159,7 @@ static void on_accept(struct loop_io *io, uint32_t events)
 			if (errno == EAGAIN)
 				return;
 			/* EMFILE and its like: the event would come again at once */
-			shed(s);
+			shed_idle(s);
 			pause_accepting(s);
 			return;
 		}
@@ -194,15 +209,12 @@ void http_server_drain(struct http_server *s, uint64_t timeout_ms,
 	loop_timer_stop(s->loop, &s->accept_timer);
 	stop_listening(s);
 	loop_timer_set(s->loop, &s->drain_timer, timeout_ms);
-	for (struct conn *c = s->idle.first; c; c = c->next)
-		if (c->state != CONN_H2)
-			conn_doom(c);
-	for (struct conn *c = s->idle.first; c; c = c->next)
-		if (c->state == CONN_H2)
-			h2_shutdown(c);
-	for (struct conn *c = s->busy.first; c; c = c->next)
-		if (c->state == CONN_H2)
-			h2_shutdown(c);
+	for (int i = 0; i < LISTS; i++)
+		for (struct conn *c = s->lists[i].first; c; c = c->next)
+			if (c->state == CONN_H2)
+				h2_shutdown(c);
+			else if (i == LIST_IDLE)
+				conn_doom(c);
 	server_check_idle(s);
 }
 
@@ -212,17 +224,19 @@ static void check_limits(const struct http_limits *l)
 {
 	must(l->header_bytes && l->header_fields && l->target_bytes && l->body_bytes &&
 	     l->header_ms && l->body_ms && l->body_total_ms && l->idle_ms &&
-	     l->write_ms && l->queue_bytes && l->max_connections && l->max_streams &&
-	     l->all_bodies_bytes);
+	     l->write_ms && l->write_bytes_s && l->queue_bytes && l->max_connections &&
+	     l->max_streams && l->all_bodies_bytes && l->all_queues_bytes);
 }
 
-/* Accepted sockets inherit it; setsockopt is not ours any more when they come. */
-static void no_delay(int fd)
+/* Accepted sockets inherit them; setsockopt is not ours any more when they come. What the kernel
+ * takes off our hands before it can be sent is counted by nobody, and hides for how long the peer
+ * has taken nothing. Unix sockets refuse both. */
+static void set_options(int fd)
 {
-	int on = 1;
+	int on = 1, unsent = UNSENT_BYTES;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-		   sizeof(on)); /* Unix sockets refuse */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
 static int start(struct http_server *s, const struct http_server_opts *o, struct err *e)
@@ -231,6 +245,8 @@ static int start(struct http_server *s, const struct http_server_opts *o, struct
 	s->fields = mem_zalloc(s->limits.header_fields * sizeof(*s->fields));
 	if (!s->listeners || !s->fields)
 		return err_set(e, ERR_LIMIT, "no memory for the HTTP server");
+	if (share_init(s))
+		return err_set(e, ERR_INTERNAL, "no randomness for the HTTP server");
 	if (o->tls && !(s->tls = tls_server_new(o->tls, e)))
 		return -1;
 	for (unsigned i = 0; i < o->nlistens; i++) {
@@ -242,7 +258,7 @@ static int start(struct http_server *s, const struct http_server_opts *o, struct
 			.s = s,
 			.tls = o->listens[i].tls,
 		};
-		no_delay(l->io.fd);
+		set_options(l->io.fd);
 		if (loop_add(s->loop, &l->io, EPOLLIN, e))
 			return -1;
 		s->nlisteners++;
@@ -282,10 +298,9 @@ void http_server_free(struct http_server *s)
 {
 	if (!s)
 		return;
-	while (s->idle.first)
-		conn_free(s->idle.first);
-	while (s->busy.first)
-		conn_free(s->busy.first);
+	for (int i = 0; i < LISTS; i++)
+		while (s->lists[i].first)
+			conn_free(s->lists[i].first);
 	stop_listening(s);
 	timing_stop(s);
 	tls_server_free(s->tls);

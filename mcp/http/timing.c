@@ -97,7 +97,7 @@ static void on_tick(struct loop_timer *t)
 	uint64_t now = now_ms(), to = now / s->tick_ms;
 
 	/* armed first: what is scheduled meanwhile must not reset the tick */
-	if (s->idle.first || s->busy.first)
+	if (s->stats.connections)
 		loop_timer_set(s->loop, t, s->tick_ms);
 	if (to - s->tick > WHEEL_SLOTS)
 		s->tick = to - WHEEL_SLOTS;

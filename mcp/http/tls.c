@@ -16,6 +16,7 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
+#include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 #include <sys/random.h>
@@ -46,6 +47,8 @@ static const int suites[] = {
 	MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 	0,
 };
+enum { SMALL_RECORD = 4 << 10, BULK_BYTES = 64 << 10 };
+
 static const char *alpn[] = {"h2", "http/1.1", NULL};
 
 static int random_bytes(void *arg, unsigned char *to, size_t n)
@@ -190,6 +193,36 @@ void tls_server_free(struct tls_server *t)
 	mem_free(t);
 }
 
+/* --- its buffers ------------------------------------------------------------------------------- */
+
+/* mbedTLS tells nobody where they are; elsewhere they may be something else. */
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+#define IN_BUF MBEDTLS_PRIVATE(in_buf)
+#define OUT_BUF MBEDTLS_PRIVATE(out_buf)
+
+/* Of a new session: it is zero, and will be when it comes back. */
+static void release_in(mbedtls_ssl_context *ssl)
+{
+	pages_release(ssl->IN_BUF, MBEDTLS_SSL_IN_CONTENT_LEN);
+}
+
+/* Holds nothing between records, as f_send takes all. In the handshake PSA fills it with zeros. */
+static void release_out(mbedtls_ssl_context *ssl)
+{
+	pages_release(ssl->OUT_BUF, MBEDTLS_SSL_OUT_CONTENT_LEN);
+}
+#else
+static void release_in(mbedtls_ssl_context *ssl)
+{
+	(void)ssl;
+}
+
+static void release_out(mbedtls_ssl_context *ssl)
+{
+	(void)ssl;
+}
+#endif
+
 /* --- a connection ------------------------------------------------------------------------------ */
 
 static int f_recv(void *arg, unsigned char *to, size_t n)
@@ -224,6 +257,8 @@ int tls_start(struct conn *c)
 	mbedtls_ssl_init(&t->ssl);
 	if (mbedtls_ssl_setup(&t->ssl, &c->s->tls->conf))
 		return -1;
+	release_in(&t->ssl);
+	release_out(&t->ssl);
 	mbedtls_ssl_set_bio(&t->ssl, t, f_send, f_recv, NULL);
 	return 0;
 }
@@ -261,8 +296,9 @@ static void handshake(struct conn *c)
 		return;
 	}
 	t->up = true;
+	release_out(&t->ssl);
 	protocol = mbedtls_ssl_get_alpn_protocol(&t->ssl);
-	if (!protocol || strcmp(protocol, "h2"))
+	if (!protocol || strcmp(protocol, "h2") != 0)
 		c->state = CONN_H1;
 	else if (h2_start(c))
 		conn_doom(c);
@@ -286,12 +322,23 @@ void tls_input(struct conn *c, struct sv bytes)
 			conn_plain(c, (struct sv){s->plain, (size_t)n});
 		else if (n == 0 || n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
 			conn_eof(c);
-		else
+		if (n > 0)
+			continue;
+		conn_uncork(c); /* an alert tells what was wrong */
+		if (n != 0 && n != MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
 			conn_doom(c);
-		if (n <= 0)
-			break;
+		break;
 	}
 	t->in = (struct sv){0};
+}
+
+/* A record is built in a buffer of the connection's, which stays as large as the largest was: so
+ * only bulk goes out in full ones. */
+static size_t record_bytes(const struct conn *c, size_t n)
+{
+	if (c->h2)
+		n += h2_queued(c);
+	return n > BULK_BYTES ? SIZE_MAX : SMALL_RECORD;
 }
 
 /* One record per call where the parts fit into one. */
@@ -299,10 +346,11 @@ void tls_send(struct conn *c, const struct sv *parts, unsigned n)
 {
 	struct http_server *s = c->s;
 	struct sv joined = {s->join, 0};
-	size_t sum = 0;
+	size_t sum = 0, most;
 
 	for (unsigned i = 0; i < n; i++)
 		sum += parts[i].n;
+	most = record_bytes(c, sum);
 	if (n > 1 && sum <= sizeof(s->join)) {
 		for (unsigned i = 0; i < n; i++) {
 			if (parts[i].n)
@@ -316,8 +364,9 @@ void tls_send(struct conn *c, const struct sv *parts, unsigned n)
 		struct sv rest = parts[i];
 
 		while (rest.n && !c->doomed) {
-			int k = mbedtls_ssl_write(
-				&c->tls->ssl, (const unsigned char *)rest.p, rest.n);
+			int k = mbedtls_ssl_write(&c->tls->ssl,
+						  (const unsigned char *)rest.p,
+						  rest.n < most ? rest.n : most);
 
 			if (k <= 0)
 				conn_doom(c);

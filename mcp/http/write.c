@@ -23,15 +23,24 @@ bool conn_overfull(const struct conn *c)
 	return queued > c->s->limits.queue_bytes;
 }
 
-/* The time within which the peer must take something of what is queued. */
-void conn_write_due(struct conn *c, bool progress)
+/* A peer that took one byte every write_ms would have its queue kept for days: so a byte buys no more
+ * time than it would need at the slowest pace that is put up with. */
+void conn_write_due(struct conn *c, size_t taken)
 {
-	bool owing = conn_unsent(c) || (c->h2 && h2_queued(c));
+	const struct http_limits *l = &c->s->limits;
+	size_t owing = conn_unsent(c) + (c->h2 ? h2_queued(c) : 0);
+	uint64_t latest = now_ms() + l->write_ms;
 
 	if (!owing)
 		c->write_due = 0;
-	else if (!c->write_due || progress)
-		c->write_due = now_ms() + c->s->limits.write_ms;
+	else if (!c->write_due)
+		c->write_due = latest;
+	else
+		c->write_due += (uint64_t)taken * 1000 / l->write_bytes_s;
+	if (c->write_due > latest)
+		c->write_due = latest;
+	if (share_queue(c, owing))
+		conn_doom(c);
 }
 
 static void queue(struct conn *c, const struct sv *parts, unsigned n)
@@ -44,7 +53,7 @@ static void queue(struct conn *c, const struct sv *parts, unsigned n)
 		buf_sv(&c->out, parts[i]);
 	if (c->out.failed)
 		conn_doom(c);
-	conn_write_due(c, false);
+	conn_write_due(c, 0);
 }
 
 /* sent bytes of the parts are done with; the rest is queued. */
@@ -154,11 +163,12 @@ void conn_uncork(struct conn *c)
 
 void conn_flush(struct conn *c)
 {
-	struct sv rest = {c->out.p + c->out_at, conn_unsent(c)};
+	struct sv rest;
 	ssize_t sent;
 
-	if (c->doomed || !rest.n)
+	if (c->doomed || !conn_unsent(c))
 		return;
+	rest = (struct sv){c->out.p + c->out_at, conn_unsent(c)};
 	sent = send_parts(c, &rest, 1);
 	if (sent <= 0)
 		return;
@@ -168,5 +178,5 @@ void conn_flush(struct conn *c)
 		c->out_at = 0;
 	}
 	/* with frames waiting behind it, only what leaves a stream counts: see h2.c */
-	conn_write_due(c, !c->h2 || !h2_queued(c));
+	conn_write_due(c, c->h2 && h2_queued(c) ? 0 : (size_t)sent);
 }

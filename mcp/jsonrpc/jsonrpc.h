@@ -54,6 +54,7 @@ struct rpc_msg {
  * read, else empty (written as null). */
 struct rpc_fault {
 	enum rpc_code code;
+	bool batch;			/* it is an array, which one revision takes: see rpc_batch_next */
 	struct buf id_text;		/* owned; rpc_fault_finish */
 	struct err err;			/* cause and what to do */
 };
@@ -68,6 +69,9 @@ struct rpc_fault {
  * stands before the defect or all brackets still close. It stays empty for a broken response:
  * that id would be one of ours. A request's id is a string or any number, never null. */
 int rpc_parse(struct sv bytes, struct rpc_msg *ret, struct rpc_fault *fault);
+/* The members of an array that was refused as a batch, one by one: raw text for rpc_parse. *at is 0 at
+ * the beginning. False: there are no more. */
+bool rpc_batch_next(struct sv bytes, size_t *at, struct sv *ret);
 void rpc_msg_finish(struct rpc_msg *m);
 void rpc_fault_finish(struct rpc_fault *f);
 

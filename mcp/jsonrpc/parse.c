@@ -132,6 +132,7 @@ static int classify(struct rpc_msg *m, struct rpc_fault *f)
 	const struct cJSON *id = js_get(m->root, "id");
 
 	if (cJSON_IsArray(m->root)) {
+		f->batch = true;
 		refuse(f, RPC_INVALID_REQUEST,
 		       "batches (arrays of messages) are not taken");
 		return err_fix(&f->err, "send each message by itself");

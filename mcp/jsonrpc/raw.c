@@ -137,6 +137,24 @@ struct sv rpc_raw_of(struct sv source, const struct cJSON *root,
 	return (struct sv){source.p + at, skip_value(source, at) - at};
 }
 
+/* --- a batch ----------------------------------------------------------------------------------- */
+
+bool rpc_batch_next(struct sv bytes, size_t *at, struct sv *ret)
+{
+	size_t from = skip_blanks(bytes, *at), end;
+
+	/* the bracket, then the comma after each */
+	if (from >= bytes.n || bytes.p[from] != (*at ? ',' : '['))
+		return false;
+	from = skip_blanks(bytes, from + 1);
+	end = skip_value(bytes, from);
+	if (end == from || end >= bytes.n)
+		return false;
+	*ret = (struct sv){bytes.p + from, end - from};
+	*at = end;
+	return true;
+}
+
 /* --- the id of a refused message --------------------------------------------------------------- */
 
 struct salvage {

@@ -69,12 +69,29 @@ static void send_error(const struct proto_request *r, const struct tool_answer *
 	proto_request_fail(r, code, a->err, (struct sv){0});
 }
 
+/* 2026-07-28, basic/index, "Per-request protocol fields": the client may send it again and declare it. */
+static void send_missing(const struct proto_request *r, const struct tool_answer *a)
+{
+	AUTO_BUF extra = {0};
+	struct jw w;
+
+	buf_init(&extra, 256);
+	jw_init(&w, &extra);
+	jw_key(&w, "requiredCapabilities");
+	proto_cap_write(&w, proto_cap_bit(sv_of(a->needs)));
+	proto_request_fail(r, RPC_MISSING_CAPABILITY, a->err, buf_view(&extra));
+}
+
 void proto_answer_send(const struct proto_call *call, const struct tool_answer *a)
 {
 	const struct proto_request *r = call->request;
 	AUTO_BUF b = {0};
 	struct jw w;
 
+	if (a->err && a->needs && r->rev->era == PROTO_MODERN) {
+		send_missing(r, a);
+		return;
+	}
 	/* a prompt has no isError */
 	if (a->err && (a->rpc_code || call->item->prompt)) {
 		send_error(r, a);

@@ -62,6 +62,11 @@ static int check(const struct proto_call *call, const struct tool_answer *a,
 	else if (!beyond && call->round >= PROTO_MAX_ROUNDS)
 		beyond = err_set(e, ERR_LIMIT, "asked %d times already",
 				 PROTO_MAX_ROUNDS);
+	else if (!beyond && call->request->sink->alone)
+		beyond = err_set(
+			e, ERR_DENIED,
+			"the user must be asked, and the question has no way to "
+			"this client: it takes no event stream");
 	else if (!beyond && !call->kept_bytes)
 		beyond = err_set(e, ERR_LIMIT, "no room to keep what was called");
 	return beyond ? -1 : 0;

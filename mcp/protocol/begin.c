@@ -37,11 +37,14 @@ static int check_room(const struct proto_ctx *c, const char *name, struct err *e
 		return err_fix(e, "call %s again in a moment, on a new connection",
 			       name);
 	}
-	if (c->p->calls < c->s->o.max_in_flight && c->s->calls < c->s->o.max_calls)
+	if (c->p->calls < c->s->o.max_in_flight &&
+	    proto_account_has(c->s, c->p->account, PROTO_USE_CALLS, 1))
 		return 0;
 	err_set(e, ERR_BUSY,
-		"%u calls are running, as many as this server takes at once",
-		c->p->calls < c->s->o.max_in_flight ? c->s->calls : c->p->calls);
+		"%llu calls are running, as many as this server takes at once",
+		c->p->calls < c->s->o.max_in_flight
+			? (unsigned long long)c->s->use[PROTO_USE_CALLS]
+			: c->p->calls);
 	return err_fix(e, "wait until one of them has ended, then call %s again", name);
 }
 
@@ -68,10 +71,10 @@ static void take_args(struct proto_call *call, const struct proto_ctx *c,
 
 	call->args = args == in_tree ? cJSON_DetachItemViaPointer(params, args) : args;
 	if (!may_start_again(call, c) ||
-	    c->m->source.n > PROTO_MAX_KEPT_BYTES - c->s->kept_bytes)
+	    !proto_account_has(c->s, c->p->account, PROTO_USE_KEPT, c->m->source.n))
 		return;
 	call->kept_bytes = c->m->source.n;
-	c->s->kept_bytes += call->kept_bytes;
+	proto_account_add(c->s, c->p->account, PROTO_USE_KEPT, call->kept_bytes);
 }
 
 /* Everything about the request was found good. args may be in the message's tree, or is taken. */

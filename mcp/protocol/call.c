@@ -82,7 +82,8 @@ struct proto_call *proto_call_new(struct proto_ctx *c, const struct proto_item *
 		call->next->prev = call;
 	c->p->call_list = call;
 	c->p->calls++;
-	c->s->calls++;
+	call->account = proto_account_ref(c->p->account);
+	proto_account_add(c->s, call->account, PROTO_USE_CALLS, 1);
 	proto_progress_begin(call);
 	return call;
 }
@@ -115,8 +116,9 @@ static void free_call(struct proto_call *call)
 	must(call->state == PROTO_CALL_ENDED && !call->request && !call->starting);
 	proto_progress_stop(call);
 	proto_asks_drop(call);
-	s->calls--;
-	s->kept_bytes -= call->kept_bytes;
+	proto_account_sub(s, call->account, PROTO_USE_CALLS, 1);
+	proto_account_sub(s, call->account, PROTO_USE_KEPT, call->kept_bytes);
+	proto_account_put(s, call->account);
 	release(call);
 	if (p) {
 		/* the server goes after its peers, so it is still there */

@@ -96,7 +96,10 @@ static const struct proto_item *find(const struct proto_item *v, size_t n,
 static int add(struct proto_item *v, size_t *n, const struct proto_item *from,
 	       const struct proto_server_opts *o, struct err *e)
 {
-	const char *name = proto_item_name(from);
+	const char *name;
+
+	must(from->tool || from->prompt);
+	name = proto_item_name(from);
 
 	if (find(v, *n, sv_of(name)))
 		return err_set(e, ERR_INTERNAL, "two are called %s", name);
@@ -155,9 +158,20 @@ int proto_catalog_init(struct proto_catalog *c, const struct proto_server_opts *
 	return 0;
 }
 
+struct proto_shown {
+	struct proto_shown *next;
+	const struct proto_revision *rev;
+	size_t n;
+	char text[];
+};
+
 static void finish(struct proto_item *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; v && i < n; i++) {
+		for (struct proto_shown *s = v[i].shown, *next; s; s = next) {
+			next = s->next;
+			mem_free(s);
+		}
 		cJSON_Delete(v[i].doc);
 		cJSON_Delete(v[i].input);
 	}
@@ -250,8 +264,8 @@ static void copy_member(struct jw *w, const struct cJSON *doc, const char *key)
 		jw_kraw(w, key, buf_view(&text));
 }
 
-void proto_item_write(const struct proto_item *t, const struct proto_revision *rev,
-		      struct jw *w)
+static void write_item(const struct proto_item *t, const struct proto_revision *rev,
+		       struct jw *w)
 {
 	jw_obj(w);
 	jw_kstr(w, "name", sv_of(proto_item_name(t)));
@@ -273,4 +287,39 @@ void proto_item_write(const struct proto_item *t, const struct proto_revision *r
 	if (rev->structured)
 		copy_member(w, t->doc, "_meta");
 	jw_obj_end(w);
+}
+
+/* NULL without memory. Printing the trees anew would be nearly all that a list costs. */
+static const struct proto_shown *show(struct proto_item *t,
+				      const struct proto_revision *rev)
+{
+	struct proto_shown *s = t->shown;
+	AUTO_BUF text = {0};
+	struct jw w;
+
+	while (s && s->rev != rev)
+		s = s->next;
+	if (s)
+		return s;
+	buf_init(&text, PROTO_MAX_RESULT_BYTES);
+	jw_init(&w, &text);
+	write_item(t, rev, &w);
+	s = text.failed ? NULL : mem_alloc(sizeof(*s) + text.n);
+	if (!s)
+		return NULL;
+	*s = (struct proto_shown){.next = t->shown, .rev = rev, .n = text.n};
+	memcpy(s->text, text.p, text.n);
+	t->shown = s;
+	return s;
+}
+
+void proto_item_write(struct proto_item *t, const struct proto_revision *rev,
+		      struct jw *w)
+{
+	const struct proto_shown *s = show(t, rev);
+
+	if (s)
+		jw_raw(w, (struct sv){s->text, s->n});
+	else
+		w->b->failed = true;
 }

@@ -1,8 +1,10 @@
 /* internal.h: the room's own: what its files share. See protocol.h for the room's manual.
  *
  *	server.c    the server: what is offered, drain, its life
+ *	account.c   what each principal holds of what is for all
  *	peer.c      one client: messages in, life and death
  *	read.c      bytes -> a message that knows its era; nothing is answered yet
+ *	batch.c     many messages in one, in the revision that has them
  *	classify.c  the checks before a method: envelope, versions, headers
  *	headers.c   what HTTP says beside the body
  *	methods.c   the method table of both eras
@@ -59,9 +61,11 @@
 
 #define PROTO_MAX_OUT_BYTES ((size_t)32 << 20)
 #define PROTO_MAX_RESULT_BYTES ((size_t)8 << 20)	/* of a list or a resource */
+#define PROTO_MAX_BATCH 32		/* messages in one */
 #define PROTO_MAX_LISTENS 32		/* subscriptions/listen of one peer */
 #define PROTO_MAX_ALL_LISTENS 1024	/* of all of them */
 #define PROTO_MAX_WATCHED 128		/* URIs of one subscription */
+#define PROTO_MAX_WATCHED_BYTES ((size_t)32 << 20)	/* of all of them */
 #define PROTO_MAX_URI_BYTES 4096
 #define PROTO_MAX_ASKS 16		/* questions at once */
 #define PROTO_MAX_ROUNDS 16		/* times a call may ask */
@@ -83,6 +87,7 @@ struct proto_revision {
 	bool structured;	/* structuredContent, outputSchema, title, _meta: 2025-06-18 */
 	bool icons;		/* 2025-11-25 */
 	bool core_tasks;	/* tasks/..., execution.taskSupport: 2025-11-25 alone */
+	bool batches;		/* 2025-03-26 alone */
 };
 /* NULL when it is not one of that era's. */
 const struct proto_revision *proto_revision_find(enum proto_era era, struct sv name);
@@ -91,6 +96,7 @@ const struct proto_revision *proto_revision_latest(enum proto_era era);
 void proto_revision_list(struct jw *w, enum proto_era era);
 
 /* --- catalog.c -------------------------------------------------------------------------------- */
+struct proto_shown;
 /* A tool or a prompt with its schema file. */
 struct proto_item {
 	const struct tool *tool;	/* one of the two */
@@ -98,6 +104,7 @@ struct proto_item {
 	const struct tool_set *set;	/* where it is from */
 	struct cJSON *doc;		/* the schema file, owned */
 	struct cJSON *input;		/* what is checked of a tool's inputSchema, owned */
+	struct proto_shown *shown;	/* its text in the lists of the revisions that asked, owned */
 };
 struct proto_catalog {
 	struct proto_item *tools, *prompts;	/* owned */
@@ -110,8 +117,8 @@ int proto_catalog_init(struct proto_catalog *c, const struct proto_server_opts *
 void proto_catalog_finish(struct proto_catalog *c);
 const struct proto_item *proto_catalog_tool(const struct proto_catalog *c, struct sv name);
 const struct proto_item *proto_catalog_prompt(const struct proto_catalog *c, struct sv name);
-/* The entry of a list as this revision shows it. */
-void proto_item_write(const struct proto_item *t, const struct proto_revision *rev, struct jw *w);
+/* The entry of a list as this revision shows it. Written once, then kept. */
+void proto_item_write(struct proto_item *t, const struct proto_revision *rev, struct jw *w);
 void proto_catalog_names(const struct proto_item *v, size_t n, char *dst, size_t size);
 /* The i-th source or template of all sets; NULL past the end. */
 const struct resource_source *proto_source_at(const struct proto_server *s, size_t i);
@@ -187,6 +194,28 @@ struct proto_request {
 	void *waiter;
 };
 
+/* --- account.c: what is for all, and how much of it one principal holds -------------------------- */
+enum proto_use {
+	PROTO_USE_CALLS,
+	PROTO_USE_LISTENS,
+	PROTO_USE_KEPT,		/* bytes of arguments kept for a second start */
+	PROTO_USE_WATCHED,	/* bytes of URIs that are watched */
+	PROTO_USES
+};
+#define PROTO_ACCOUNT_BUCKETS 256
+struct proto_account;
+void proto_account_init(struct proto_server *s);
+/* Of the principal of an HTTP client, to be put when done. 0 and *ret, which is NULL for all others:
+ * what they may have is not shared. -1: no memory. */
+int proto_account_get(struct proto_server *s, const struct proto_peer_opts *o, struct proto_account **ret);
+struct proto_account *proto_account_ref(struct proto_account *a);
+void proto_account_put(struct proto_server *s, struct proto_account *a);
+/* Whether there are `more` of u for this one. a may be NULL here and below. */
+bool proto_account_has(const struct proto_server *s, const struct proto_account *a, enum proto_use u,
+		       uint64_t more);
+void proto_account_add(struct proto_server *s, struct proto_account *a, enum proto_use u, uint64_t n);
+void proto_account_sub(struct proto_server *s, struct proto_account *a, enum proto_use u, uint64_t n);
+
 /* --- server.c --------------------------------------------------------------------------------- */
 struct proto_server {
 	struct proto_server_opts o;	/* with the defaults filled in */
@@ -196,8 +225,9 @@ struct proto_server {
 	struct proto_tasks *tasks;	/* tasks.c */
 	struct tool_events events;
 	void *seal_key;			/* seal.c: secret memory, owned */
-	unsigned calls, listens;	/* of all peers, and tasks */
-	size_t kept_bytes;
+	uint64_t use[PROTO_USES];	/* of all peers, and tasks */
+	struct proto_account *accounts[PROTO_ACCOUNT_BUCKETS];
+	uint8_t account_key[16];
 	bool draining;
 	bool dead;			/* freed when the last call has ended */
 };
@@ -210,8 +240,9 @@ struct proto_peer {
 	uint64_t serial;		/* never the same for two */
 	struct proto_peer *prev, *next;
 	struct buf credential, principal;
+	struct proto_account *account;	/* owned; NULL: see account.c */
 	struct proto_sink *standalone;
-	bool http;
+	bool http, nobody;
 	const struct proto_revision *legacy;	/* negotiated, or the latest before initialize */
 	bool initialized;
 	unsigned caps;			/* of initialize */
@@ -219,6 +250,7 @@ struct proto_peer {
 	struct proto_watch watch;	/* legacy list_changed and resources/subscribe */
 	struct proto_request *requests;	/* owned */
 	struct proto_call *call_list;	/* owned: all that count as its calls */
+	struct proto_batch *batches;	/* owned: those not answered in full */
 	unsigned calls, listens;
 	int64_t next_ask;		/* id of our last request to it */
 	unsigned holds;			/* on the stack: may not be freed now */
@@ -274,6 +306,8 @@ struct proto_request *proto_request_new(struct proto_ctx *c, enum proto_request_
 struct proto_request *proto_request_find(struct proto_peer *p, struct sv key);
 /* Unlinks, ends its sink, frees; a call it had lives on without it. The peer may be gone after it. */
 void proto_request_end(struct proto_request *r);
+/* The one that is answered on that sink, or NULL. */
+struct proto_request *proto_request_of_sink(const struct proto_peer *p, const struct proto_sink *sink);
 /* Ends it without an answer and asks its call to end; with_end: the sink gets its end. */
 void proto_request_cancel(struct proto_request *r, bool with_end);
 void proto_request_cancel_all(struct proto_peer *p, bool with_end);
@@ -300,6 +334,7 @@ struct proto_call {
 	/* Whose limits it counts against; NULL for a task, which may outlive its peer. */
 	struct proto_peer *peer;
 	struct proto_call *prev, *next;	/* in peer->call_list */
+	struct proto_account *account;	/* where it is counted; owned, as the peer's */
 	struct proto_request *request;	/* who waits for the answer; NULL: nobody any more */
 	struct proto_task *task;	/* tasks.c: takes the answer in the request's place */
 	struct buf credential, principal;	/* env's views: of this call alone */
@@ -484,6 +519,15 @@ void proto_write_result_meta(struct jw *w, const struct proto_revision *rev);
 void proto_write_result_type(struct jw *w, const struct proto_revision *rev, const char *type);
 /* ttlMs and cacheScope, for results a modern client may keep. */
 void proto_write_cache(struct jw *w, const struct proto_revision *rev, int64_t ttl_ms);
+
+/* --- batch.c ---------------------------------------------------------------------------------- */
+/* Of a message that is bad: sets its batch and asks, if it is one. */
+void proto_batch_read(struct sv bytes, struct proto_in *in);
+void proto_batch_deliver(struct proto_peer *p, struct proto_in *in, struct proto_sink *sink);
+/* As proto_sink_gone, for a sink that batches are answered on. */
+void proto_batches_gone(struct proto_peer *p, const struct proto_sink *sink);
+/* Forgets those that nobody waits for any more. */
+void proto_batches_finish(struct proto_peer *p);
 
 /* --- oversize.c ------------------------------------------------------------------------------- */
 /* Raw text of the id of a message of which only the two ends are known; empty when it cannot be

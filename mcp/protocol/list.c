@@ -125,7 +125,7 @@ static void answer(const struct proto_ctx *c, struct page *page, entries_fn *wri
 
 static bool write_items(const struct proto_ctx *c, struct page *page, struct jw *w)
 {
-	const struct proto_item *v =
+	struct proto_item *v =
 		page->kind == 't' ? c->s->catalog.tools : c->s->catalog.prompts;
 	size_t end = page->at + PROTO_PAGE;
 

@@ -32,6 +32,7 @@ static void take_filter(struct proto_request *r, const struct cJSON *wanted)
 {
 	const struct proto_server *s = r->peer->server;
 	const struct cJSON *uri;
+	unsigned looked_at = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(filters); i++)
 		if (js_is_true(js_get(wanted, filters[i].name)) &&
@@ -41,7 +42,9 @@ static void take_filter(struct proto_request *r, const struct cJSON *wanted)
 		return;
 	cJSON_ArrayForEach(uri, js_get(wanted, "resourceSubscriptions"))
 	{
-		/* those that are too many are not honoured */
+		/* those that are too many are not honoured, nor even looked at */
+		if (looked_at++ == PROTO_MAX_WATCHED)
+			break;
 		proto_watch_add(&r->watch, js_str(uri), NULL);
 	}
 }
@@ -111,10 +114,10 @@ static int check_room(const struct proto_ctx *c, struct err *e)
 {
 	if (c->s->draining)
 		return err_set(e, ERR_BUSY, "the server is about to end");
-	if (c->p->listens < PROTO_MAX_LISTENS && c->s->listens < PROTO_MAX_ALL_LISTENS)
+	if (c->p->listens < PROTO_MAX_LISTENS &&
+	    proto_account_has(c->s, c->p->account, PROTO_USE_LISTENS, 1))
 		return 0;
-	err_set(e, ERR_LIMIT, "%u subscriptions are open already",
-		c->p->listens < PROTO_MAX_LISTENS ? c->s->listens : c->p->listens);
+	err_set(e, ERR_LIMIT, "too many subscriptions are open already");
 	return err_fix(e, "cancel one of them first");
 }
 

@@ -6,6 +6,8 @@
  * inside a JSON string follows a backslash: `,"id":7}` at the end cannot be text within one. */
 #include "mcp/protocol/internal.h"
 
+#include <cjson/cJSON.h>
+
 static bool skip(struct sv *s, const char *literal)
 {
 	struct sv want = sv_of(literal), rest = sv_trim(*s);
@@ -85,9 +87,21 @@ static struct sv id_at_end(struct sv tail)
 	return (struct sv){0};
 }
 
+/* The message was not read, so it need not be JSON: what is sent back must. */
+static bool is_json(struct sv scalar)
+{
+	struct cJSON *v = rpc_json_parse(scalar, NULL);
+	bool good = v != NULL;
+
+	cJSON_Delete(v);
+	return good;
+}
+
 struct sv proto_excerpt_id(struct sv head, struct sv tail)
 {
 	struct sv id = id_at_start(head);
 
-	return id.n ? id : id_at_end(tail);
+	if (!id.n)
+		id = id_at_end(tail);
+	return id.n && is_json(id) ? id : (struct sv){0};
 }

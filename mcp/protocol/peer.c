@@ -9,7 +9,10 @@
 
 static void release(struct proto_peer *p)
 {
+	proto_batches_finish(p);
 	proto_watch_finish(&p->watch);
+	if (p->server)
+		proto_account_put(p->server, p->account);
 	buf_finish(&p->credential);
 	buf_finish(&p->principal);
 	mem_free(p);
@@ -21,22 +24,24 @@ struct proto_peer *proto_peer_new(const struct proto_peer_opts *o, struct err *e
 	struct proto_peer *p = mem_zalloc(sizeof(*p));
 
 	if (p) {
+		p->server = s;
 		buf_init(&p->credential, o->credential.n + 1);
 		buf_init(&p->principal, o->principal.n + 1);
 		buf_sv(&p->credential, o->credential);
 		buf_sv(&p->principal, o->principal);
 		proto_watch_init(&p->watch, p, NULL);
 	}
-	if (!p || p->credential.failed || p->principal.failed) {
+	if (!p || p->credential.failed || p->principal.failed ||
+	    proto_account_get(s, o, &p->account)) {
 		if (p)
 			release(p);
 		err_set(e, ERR_LIMIT, "no memory for another client");
 		return NULL;
 	}
-	p->server = s;
 	p->serial = ++s->last_serial;
 	p->standalone = o->standalone;
 	p->http = o->http;
+	p->nobody = o->nobody;
 	p->legacy = proto_revision_latest(PROTO_LEGACY);
 	p->log_level = -1;
 	p->next = s->peers;
@@ -197,6 +202,10 @@ void proto_deliver(struct proto_peer *p, struct proto_in *in, struct proto_sink 
 		.sink = sink,
 	};
 
+	if (in->nbatch && proto_peer_takes(p, in)) {
+		proto_batch_deliver(p, in, sink);
+		return;
+	}
 	if (!cJSON_IsObject(c.meta))
 		c.meta = NULL;
 	proto_peer_hold(p);

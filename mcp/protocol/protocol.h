@@ -52,6 +52,7 @@ struct proto_sink {
 	/* What comes on it is a stream that must be open before there is anything to send
 	 * (subscriptions/listen, a call that will report progress). NULL: no matter. */
 	void (*open)(struct proto_sink *s);
+	bool alone;	/* takes the answer and nothing before it: no question can be put on it */
 };
 
 /* --- the server ---------------------------------------------------------------------------------- */
@@ -63,7 +64,7 @@ struct proto_server_opts {
 	/* Text of a schema file; NULL: schemas_get. Lives as long as the server. */
 	struct sv (*schema)(const char *name);
 	unsigned max_in_flight;		/* calls of one peer, cancelled ones that still end included; more get "busy" */
-	unsigned max_calls;		/* of all peers; 0: 1024 */
+	unsigned max_calls;		/* of all peers; 0: 1024. Over HTTP no principal gets all: account.c */
 	unsigned progress_ms;		/* between progress notifications; 0: 2000 */
 	uint64_t promote_ms;		/* a call that runs longer answers `running`; 0: 45000 */
 	uint64_t task_ms;		/* the same where the client takes tasks; 0: 1000 */
@@ -93,7 +94,11 @@ struct proto_in {
 	bool bad;			/* fault says why */
 	enum proto_era era;
 	bool initialize;		/* a legacy initialize request: makes a session */
+	bool asks;			/* a request, or a batch with one in it: an answer is due */
 	const struct proto_headers *headers;
+	/* A batch, which is bad to all but those proto_peer_takes says. */
+	struct proto_in *batch;		/* owned */
+	unsigned nbatch;
 };
 /* bytes and headers must outlive *ret. Never fails: what is wrong is answered by proto_deliver. */
 void proto_read(struct sv bytes, const struct proto_headers *headers, struct proto_in *ret);
@@ -105,6 +110,8 @@ struct proto_peer_opts {
 	/* For what belongs to no request (legacy list_changed, resources/updated); NULL: nowhere. */
 	struct proto_sink *standalone;
 	bool http;
+	/* Callers are not asked who they are: the principal is everybody's. */
+	bool nobody;
 };
 struct proto_peer *proto_peer_new(const struct proto_peer_opts *o, struct err *e);
 /* What the same principal shows from now on: tokens are renewed while a session lives. Copied; calls
@@ -113,6 +120,9 @@ int proto_peer_renew(struct proto_peer *p, struct sv credential, struct err *e);
 /* Cancels what is in flight and says nothing more (sinks get no end); calls that end later find
  * their memory still there. NULL is accepted. */
 void proto_peer_free(struct proto_peer *p);
+/* Whether in is one message, or a batch and the peer's revision has those (2025-03-26). What a batch is
+ * answered needs a sink that takes many messages. */
+bool proto_peer_takes(const struct proto_peer *p, const struct proto_in *in);
 /* The message is the peer's now. sink: see there; may be shared by all messages of a peer. */
 void proto_deliver(struct proto_peer *p, struct proto_in *in, struct proto_sink *sink);
 /* proto_read, proto_deliver and proto_in_finish in one, for a transport without headers. */

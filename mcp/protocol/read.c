@@ -4,6 +4,8 @@
  * it modern; so does a header that names a modern revision; else it is legacy. */
 #include "mcp/protocol/internal.h"
 
+#include "sandbox/base/mem.h"
+
 struct sv proto_version_header(const struct proto_headers *h)
 {
 	struct sv v = {0};
@@ -45,10 +47,18 @@ void proto_read(struct sv bytes, const struct proto_headers *headers,
 	ret->initialize = !ret->bad && ret->era == PROTO_LEGACY &&
 			  ret->msg.kind == RPC_REQUEST &&
 			  sv_eq(ret->msg.method, SV("initialize"));
+	ret->asks = !ret->bad && ret->msg.kind == RPC_REQUEST;
+	if (ret->bad && ret->fault.batch)
+		proto_batch_read(bytes, ret);
 }
 
 void proto_in_finish(struct proto_in *in)
 {
+	for (unsigned i = 0; i < in->nbatch; i++)
+		proto_in_finish(&in->batch[i]);
+	mem_free(in->batch);
+	in->batch = NULL;
+	in->nbatch = 0;
 	rpc_msg_finish(&in->msg);
 	rpc_fault_finish(&in->fault);
 }

@@ -81,7 +81,7 @@ struct proto_request *proto_request_new(struct proto_ctx *c,
 	p->requests = r;
 	if (kind == PROTO_LISTEN) {
 		p->listens++;
-		c->s->listens++;
+		proto_account_add(c->s, p->account, PROTO_USE_LISTENS, 1);
 		proto_watch_init(&r->watch, p, r);
 	}
 	c->taken = r;
@@ -101,7 +101,7 @@ static void unlink_request(struct proto_request *r)
 	if (r->kind != PROTO_LISTEN)
 		return;
 	p->listens--;
-	p->server->listens--;
+	proto_account_sub(p->server, p->account, PROTO_USE_LISTENS, 1);
 	proto_tasks_unlisten(r);
 	proto_watch_finish(&r->watch);
 }
@@ -162,8 +162,8 @@ void proto_on_cancelled(struct proto_ctx *c)
 		proto_request_cancel(r, true);
 }
 
-static struct proto_request *of_sink(const struct proto_peer *p,
-				     const struct proto_sink *sink)
+struct proto_request *proto_request_of_sink(const struct proto_peer *p,
+					    const struct proto_sink *sink)
 {
 	struct proto_request *r = p->requests;
 
@@ -175,8 +175,9 @@ static struct proto_request *of_sink(const struct proto_peer *p,
 void proto_sink_gone(struct proto_peer *p, struct proto_sink *sink)
 {
 	proto_peer_hold(p);
-	for (struct proto_request *r; (r = of_sink(p, sink));)
+	for (struct proto_request *r; (r = proto_request_of_sink(p, sink));)
 		proto_request_cancel(r, false);
+	proto_batches_gone(p, sink);
 	if (p->standalone == sink)
 		p->standalone = NULL;
 	proto_peer_release(p);

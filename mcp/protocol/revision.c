@@ -30,7 +30,8 @@ static const struct proto_revision revisions[] = {
 	 .era = PROTO_LEGACY,
 	 .annotations = true,
 	 .progress_message = true,
-	 .completions = true},
+	 .completions = true,
+	 .batches = true},
 	{.name = "2024-11-05", .era = PROTO_LEGACY},
 	{.name = "2024-10-07", .era = PROTO_LEGACY},
 };

@@ -32,6 +32,7 @@ struct proto_server *proto_server_new(const struct proto_server_opts *o, struct 
 	s->o = *o;
 	fill_defaults(&s->o);
 	proto_events_init(s);
+	proto_account_init(s);
 	s->o.env.loop = o->loop;
 	s->o.env.events = &s->events;
 	if (proto_catalog_init(&s->catalog, &s->o, e)) {
@@ -49,7 +50,7 @@ struct proto_server *proto_server_new(const struct proto_server_opts *o, struct 
 
 void proto_server_settle(struct proto_server *s)
 {
-	if (!s->dead || s->peers || s->calls)
+	if (!s->dead || s->peers || s->use[PROTO_USE_CALLS])
 		return;
 	proto_catalog_finish(&s->catalog);
 	proto_seal_finish(s);

@@ -35,6 +35,7 @@
 #define TASKS_MAX_BYTES_EACH ((size_t)32 << 20)
 #define TASKS_MAX_WAITS 32		/* tasks/result of one peer that wait */
 #define TASKS_MAX_FOLLOWED 64		/* taskIds of one listen */
+#define TASKS_MAX_LISTENERS 16		/* of one task: each is sent its result */
 #define TASKS_PAGE 50
 
 enum task_status {

@@ -34,6 +34,15 @@ static bool follows(const struct proto_request *r, const struct proto_task *t)
 	return f;
 }
 
+static unsigned listeners(const struct proto_task *t)
+{
+	unsigned n = 0;
+
+	for (const struct task_follow *f = t->server->tasks->follows; f; f = f->next)
+		n += f->task == t && f->r->kind == PROTO_LISTEN;
+	return n;
+}
+
 /* Those of t, or of r; one of the two is NULL. */
 static void drop(struct proto_tasks *all, const struct proto_task *t,
 		 const struct proto_request *r)
@@ -118,16 +127,24 @@ static struct task_follow *waiting_for(const struct proto_task *t)
 	return f;
 }
 
+/* To the first on whose stream a question can be put: one that takes a single answer has none. */
+static void put_questions_somewhere(struct proto_task *t)
+{
+	const struct task_follow *f = t->server->tasks->follows;
+
+	while (f && (f->task != t || f->r->kind != PROTO_WAIT || f->r->sink->alone))
+		f = f->next;
+	if (f)
+		put_questions(t, f->r);
+}
+
 static void on_wait_cancelled(struct proto_request *r)
 {
 	struct proto_task *t = ((struct task_follow *)r->waiter)->task;
-	const struct task_follow *other;
 
 	take_questions_back(t, r->peer);
 	drop(t->server->tasks, NULL, r);
-	other = waiting_for(t);
-	if (other)
-		put_questions(t, other->r);
+	put_questions_somewhere(t);
 }
 
 int task_wait(struct proto_task *t, struct proto_request *r)
@@ -139,7 +156,7 @@ int task_wait(struct proto_task *t, struct proto_request *r)
 	r->waiter = f;
 	r->on_cancel = on_wait_cancelled;
 	if (t->status == TASK_INPUT_REQUIRED)
-		put_questions(t, r);
+		put_questions_somewhere(t);
 	return 0;
 }
 
@@ -219,9 +236,8 @@ void task_tell(struct proto_task *t)
 		if (f->task == t && f->r->kind == PROTO_LISTEN)
 			tell_listener(t, f->r);
 	tell_session(t);
-	f = waiting_for(t);
-	if (f && t->status == TASK_INPUT_REQUIRED)
-		put_questions(t, f->r);
+	if (t->status == TASK_INPUT_REQUIRED)
+		put_questions_somewhere(t);
 	/* From the start again after each: the end of one may take others along. */
 	while (task_ended(t) && (f = waiting_for(t))) {
 		struct proto_request *r = f->r;
@@ -244,7 +260,7 @@ void proto_tasks_listen(struct proto_request *r, const struct cJSON *wanted,
 			struct jw *w)
 {
 	const struct cJSON *list = js_get(wanted, "taskIds"), *id;
-	unsigned n = 0;
+	unsigned looked_at = 0;
 
 	if (!cJSON_IsArray(list) || !(r->caps & PROTO_CAN_TASKS))
 		return;
@@ -252,13 +268,16 @@ void proto_tasks_listen(struct proto_request *r, const struct cJSON *wanted,
 	jw_arr(w);
 	cJSON_ArrayForEach(id, list)
 	{
-		struct proto_task *t = task_find(
-			r->peer->server, buf_view(&r->peer->principal), js_str(id));
+		struct proto_task *t;
 
-		if (t && n < TASKS_MAX_FOLLOWED && !follows(r, t) && follow(t, r)) {
+		/* finding one takes time, whether it is there or not */
+		if (looked_at++ == TASKS_MAX_FOLLOWED)
+			break;
+		t = task_find(r->peer->server, buf_view(&r->peer->principal),
+			      js_str(id));
+		if (t && !follows(r, t) && listeners(t) < TASKS_MAX_LISTENERS &&
+		    follow(t, r))
 			jw_str(w, sv_of(t->id));
-			n++;
-		}
 	}
 	jw_arr_end(w);
 }

@@ -330,7 +330,7 @@ static bool is_listed(const struct proto_ctx *c, const struct proto_task *t)
 
 	return t->status != TASK_PENDING &&
 	       sv_eq(buf_view(&t->principal), buf_view(&p->principal)) &&
-	       (!p->http || p->principal.n || t->peer_serial == p->serial);
+	       (!p->nobody || t->peer_serial == p->serial);
 }
 
 /* The cursor is the serial of the last one of the page before. */

@@ -116,6 +116,13 @@ void proto_watch_note_uri(struct proto_watch *w, struct sv uri)
 
 /* --- the filter -------------------------------------------------------------------------------- */
 
+static void forget(struct proto_watch *w, struct proto_watched *x)
+{
+	proto_account_sub(w->peer->server, w->peer->account, PROTO_USE_WATCHED,
+			  x->uri.n);
+	buf_finish(&x->uri);
+}
+
 void proto_watch_init(struct proto_watch *w, struct proto_peer *p,
 		      struct proto_request *r)
 {
@@ -129,7 +136,7 @@ void proto_watch_finish(struct proto_watch *w)
 	if (w->quiet.armed)
 		loop_timer_stop(loop_of(w), &w->quiet);
 	for (unsigned i = 0; i < w->nuris; i++)
-		buf_finish(&w->uris[i].uri);
+		forget(w, &w->uris[i]);
 	mem_free(w->uris);
 	w->uris = NULL;
 	w->nuris = 0;
@@ -149,6 +156,11 @@ int proto_watch_add(struct proto_watch *w, struct sv uri, struct err *e)
 		err_set(e, ERR_LIMIT, "%u resources are watched already", w->nuris);
 		return err_fix(e, "unsubscribe from one of them first");
 	}
+	if (!proto_account_has(w->peer->server, w->peer->account, PROTO_USE_WATCHED,
+			       uri.n)) {
+		err_set(e, ERR_LIMIT, "too many resources are watched already");
+		return err_fix(e, "unsubscribe from some of them first");
+	}
 	v = mem_realloc(w->uris, (w->nuris + 1) * sizeof(*v));
 	if (!v)
 		return err_set(e, ERR_LIMIT, "no memory for a subscription");
@@ -159,6 +171,7 @@ int proto_watch_add(struct proto_watch *w, struct sv uri, struct err *e)
 	buf_sv(&v->uri, uri);
 	if (v->uri.failed)
 		return err_set(e, ERR_LIMIT, "no memory for a subscription");
+	proto_account_add(w->peer->server, w->peer->account, PROTO_USE_WATCHED, uri.n);
 	w->nuris++;
 	return 0;
 }
@@ -169,7 +182,7 @@ void proto_watch_drop(struct proto_watch *w, struct sv uri)
 
 	if (!x)
 		return;
-	buf_finish(&x->uri);
+	forget(w, x);
 	w->nuris--;
 	*x = w->uris[w->nuris];
 }

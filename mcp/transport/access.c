@@ -127,21 +127,23 @@ static int parse_authority(struct sv s, struct authority *ret)
 	return ret->host.n ? 0 : -1;
 }
 
+/* Nobody can make DNS say that a literal address is somewhere else. */
+static bool is_literal(struct sv host)
+{
+	const struct sv bytes = sv_starts(host, SV("["))
+					? SV("0123456789abcdefABCDEF:.[]")
+					: SV("0123456789.");
+
+	for (size_t i = 0; i < host.n; i++)
+		if (sv_find(bytes, host.p[i]) < 0)
+			return false;
+	return host.n > 0;
+}
+
 static bool is_loopback_name(struct sv host)
 {
 	return same_word(host, SV("localhost")) || sv_eq(host, SV("127.0.0.1")) ||
 	       sv_eq(host, SV("[::1]"));
-}
-
-/* Nobody can make DNS say that a literal address is somewhere else. */
-static bool is_literal(struct sv host)
-{
-	if (host.n && host.p[0] == '[')
-		return true;
-	for (size_t i = 0; i < host.n; i++)
-		if (host.p[i] != '.' && (host.p[i] < '0' || host.p[i] > '9'))
-			return false;
-	return host.n > 0;
 }
 
 static bool is_our_port(const struct streamable_site *s, uint16_t port)
@@ -182,7 +184,10 @@ bool access_host_ok(const struct streamable_site *s, struct sv authority, bool i
 	if (!access_url(s->public_url, &public_url) &&
 	    same_word(public_url.host, a.host))
 		return true;
-	if (is_loopback_name(a.host) && is_our_port(s, a.has_port ? a.port : usual))
+	/* 127.0.0.2 is no other host either; as an Origin it may be another user's page */
+	if ((is_loopback_name(a.host) ||
+	     (is_literal(a.host) && sv_starts(a.host, SV("127.")))) &&
+	    is_our_port(s, a.has_port ? a.port : usual))
 		return true;
 	if (!s->exposed || s->allow_hosts.n || s->public_url.n)
 		return false;

@@ -61,11 +61,18 @@ void event_write_priming(struct http_exchange *x, const char *tag)
 
 void ring_init(struct ring *r)
 {
+	*r = (struct ring){.next = 1};
+}
+
+const char *ring_tag(struct ring *r)
+{
 	uint8_t tag[(TAG_SIZE - 1) / 2];
 
-	*r = (struct ring){.next = 1};
-	randombytes_buf(tag, sizeof(tag));
-	sodium_bin2hex(r->tag, sizeof(r->tag), tag, sizeof(tag));
+	if (!r->tag[0]) {
+		randombytes_buf(tag, sizeof(tag));
+		sodium_bin2hex(r->tag, sizeof(r->tag), tag, sizeof(tag));
+	}
+	return r->tag;
 }
 
 static void drop_first(struct ring *r, size_t *all, size_t *of_session)
@@ -122,11 +129,11 @@ void ring_add(struct ring *r, struct sv json, size_t *all, size_t *of_session)
 	*of_session += n;
 }
 
-void ring_replay(const struct ring *r, uint64_t after, struct http_exchange *x)
+void ring_replay(struct ring *r, uint64_t after, struct http_exchange *x)
 {
 	for (const struct event *e = r->first; e; e = e->next)
 		if (e->seq > after)
-			event_write(x, r->tag, e->seq, (struct sv){e->json, e->n});
+			event_write(x, ring_tag(r), e->seq, (struct sv){e->json, e->n});
 }
 
 bool ring_has_after(const struct ring *r, uint64_t seq)

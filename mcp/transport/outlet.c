@@ -25,6 +25,10 @@ static void free_outlet(struct outlet *s)
 	list_del(&s->dead);
 	ring_clear(&s->ring, &s->t->ring_bytes,
 		   s->session ? &s->session->ring_bytes : &none);
+	if (s->counted) {
+		s->t->ring_bytes -= sizeof(*s);
+		s->session->ring_bytes -= sizeof(*s);
+	}
 	buf_finish(&s->held);
 	buf_finish(&s->id);
 	if (!s->standalone)
@@ -139,7 +143,7 @@ void outlet_open(struct outlet *s)
 	list_del(&s->young);
 	outlet_start(s);
 	if (s->primes)
-		event_write_priming(s->x, s->ring.tag);
+		event_write_priming(s->x, ring_tag(&s->ring));
 }
 
 void outlet_keepalive(struct outlet *s, uint64_t now_us)
@@ -182,7 +186,7 @@ static void write_message(struct outlet *s, struct sv json)
 	}
 	if (!s->started)
 		return;
-	event_write(s->x, s->ids ? s->ring.tag : NULL, s->ring.next - 1, json);
+	event_write(s->x, s->ids ? ring_tag(&s->ring) : NULL, s->ring.next - 1, json);
 	s->written_us = loop_now_us();
 }
 
@@ -262,24 +266,35 @@ static void on_open(struct proto_sink *sink)
 static void write_last_words(struct outlet *s)
 {
 	const bool by_drain = s->ending == ENDED_BY_DRAIN;
+	const bool by_expiry = s->ending == ENDED_BY_EXPIRY;
 	AUTO_BUF b = {0};
 	struct err e = {0};
 
 	if (by_drain)
 		err_set(&e, ERR_BUSY, "the server is stopping");
+	else if (by_expiry)
+		err_set(&e, ERR_UNAUTHENTICATED,
+			"the credential this stream was opened with has expired");
 	else
 		err_set(&e, ERR_NOT_FOUND, "the session was ended");
-	err_fix(&e, by_drain ? "try again in a moment" : "initialize again");
+	err_fix(&e, by_drain	? "try again in a moment"
+		    : by_expiry ? "open it again with a new credential"
+				: "initialize again");
+	/* Who deletes its session is about to stop reading. The Python SDK falls over a status of 404
+	 * that comes just then, not over an event. */
+	if (s->ending == ENDED_BY_CLIENT)
+		outlet_open(s);
 	buf_init(&b, MAX_HELD_BYTES);
-	proto_write_refusal(&b, buf_view(&s->id), by_drain ? -32000 : SESSION_GONE, &e);
+	proto_write_refusal(&b, buf_view(&s->id),
+			    by_drain || by_expiry ? -32000 : SESSION_GONE, &e);
 	s->answered = true;
 	if (b.failed)
 		return;
 	if (s->started)
-		event_write(s->x, s->ids ? s->ring.tag : NULL, s->ring.next++,
+		event_write(s->x, s->ids ? ring_tag(&s->ring) : NULL, s->ring.next++,
 			    buf_view(&b));
 	else
-		respond_json(s, by_drain ? 503 : 404, buf_view(&b));
+		respond_json(s, by_drain ? 503 : by_expiry ? 401 : 404, buf_view(&b));
 }
 
 static void finish_response(struct outlet *s)
@@ -296,13 +311,23 @@ static void finish_response(struct outlet *s)
 		outlet_detach(s);
 }
 
+/* It counts as a whole: a short answer takes less than what is around it. */
+static void keep(struct outlet *s)
+{
+	make_room(s, sizeof(*s));
+	s->counted = true;
+	s->t->ring_bytes += sizeof(*s);
+	s->session->ring_bytes += sizeof(*s);
+	s->kept_us = loop_now_us();
+	list_add(&s->t->kept, &s->kept);
+	streamable_tick_soon(s->t);
+}
+
 /* later: within a callback of the peer's, which may then not be freed. */
 static void dispose(struct outlet *s, bool later)
 {
 	if (s->session && s->sse && s->ids && !s->session->ending) {
-		s->kept_us = loop_now_us();
-		list_add(&s->t->kept, &s->kept);
-		streamable_tick_soon(s->t);
+		keep(s);
 	} else if (later && s->peer) {
 		list_add(&s->t->dead, &s->dead);
 		streamable_reap_soon(s->t);
@@ -335,6 +360,22 @@ static void on_end(struct proto_sink *sink)
 	dispose(s, true);
 }
 
+bool outlet_is_expired(const struct outlet *s)
+{
+	return s->expires_us && s->expires_us <= loop_wall_us();
+}
+
+void outlet_expire(struct outlet *s)
+{
+	s->expires_us = 0;
+	if (s->standalone) {
+		outlet_detach(s); /* whoever comes back must show something new */
+		return;
+	}
+	s->ending = ENDED_BY_EXPIRY;
+	proto_peer_close(s->peer, NULL, NULL);
+}
+
 void outlet_init(struct outlet *s, struct streamable *t, struct http_exchange *x,
 		 unsigned takes)
 {
@@ -342,7 +383,8 @@ void outlet_init(struct outlet *s, struct streamable *t, struct http_exchange *x
 		.sink = {.send = on_send,
 			 .end = on_end,
 			 .drop = on_drop,
-			 .open = on_open},
+			 .open = on_open,
+			 .alone = !(takes & TAKES_SSE)},
 		.visitor.on_gone = on_gone,
 		.t = t,
 		.takes = takes,

@@ -34,7 +34,7 @@ static void no_memory(struct http_exchange *x)
 
 static bool deliver(struct outlet *s, struct proto_peer *peer, struct proto_in *in)
 {
-	s->is_request = !in->bad && in->msg.kind == RPC_REQUEST;
+	s->is_request = proto_peer_takes(peer, in) && in->asks;
 	if (s->is_request) {
 		buf_init(&s->id, RPC_MAX_ID_BYTES);
 		buf_sv(&s->id, in->msg.id);
@@ -89,6 +89,7 @@ static int open_alone(struct outlet *s, const struct caller *c, struct err *e)
 		&(struct proto_peer_opts){.server = s->t->o.server,
 					  .credential = c->credential,
 					  .principal = sv_of(c->id->principal),
+					  .nobody = s->t->o.site.no_auth,
 					  .http = true},
 		e);
 	return s->peer ? 0 : -1;
@@ -97,11 +98,12 @@ static int open_alone(struct outlet *s, const struct caller *c, struct err *e)
 static void post_alone(struct streamable *t, struct http_exchange *x,
 		       struct proto_in *in, const struct caller *c)
 {
+	const bool listens =
+		!in->bad && sv_eq(in->msg.method, SV("subscriptions/listen"));
 	struct outlet *s;
 	struct err e = {0};
 
-	if (!in->bad && !(access_takes(x) & TAKES_SSE) &&
-	    sv_eq(in->msg.method, SV("subscriptions/listen"))) {
+	if (listens && !(access_takes(x) & TAKES_SSE)) {
 		refuse(x, 406, "what is listened to comes as an event stream",
 		       "send Accept: application/json, text/event-stream");
 		return;
@@ -117,6 +119,8 @@ static void post_alone(struct streamable *t, struct http_exchange *x,
 		outlet_release(s);
 		return;
 	}
+	if (listens)
+		s->expires_us = c->id->expires_us;
 	deliver(s, s->peer, in);
 	outlet_settle(s);
 }
@@ -200,11 +204,22 @@ static void post_to_session(struct session *session, struct http_exchange *x,
 		session_end(session, ENDED_BY_CLIENT);
 }
 
+/* With the principal's newest token: what it starts now is started with that. */
+static void post_renewed(struct session *s, struct http_exchange *x,
+			 struct proto_in *in, const struct caller *c, bool fresh)
+{
+	struct err e = {0};
+
+	if (proto_peer_renew(s->peer, c->credential, &e))
+		reply_error(x, 503, 0, &e);
+	else
+		post_to_session(s, x, in, fresh);
+}
+
 static void post_legacy(struct streamable *t, struct http_exchange *x,
 			struct proto_in *in, const struct caller *c)
 {
 	struct session *s;
-	struct err e = {0};
 	bool fresh = false;
 
 	if (!access_takes(x)) {
@@ -214,13 +229,26 @@ static void post_legacy(struct streamable *t, struct http_exchange *x,
 	}
 	s = in->initialize ? session_for_initialize(t, x, c, &fresh)
 			   : session_of(t, x, c);
-	if (!s)
-		return;
-	/* the principal's newest token: what it starts now is started with that */
-	if (proto_peer_renew(s->peer, c->credential, &e))
-		reply_error(x, 503, 0, &e);
+	if (s)
+		post_renewed(s, x, in, c, fresh);
+}
+
+/* To a session whose revision has batches it is many messages; to all others it is none. */
+static void post_batch(struct streamable *t, struct http_exchange *x,
+		       struct proto_in *in, const struct caller *c)
+{
+	struct session *s = NULL;
+	struct sv id;
+
+	if (http_header(x, "mcp-session-id", &id) == 1)
+		s = session_find(t, id, sv_of(c->id->principal));
+	if (!s || !proto_peer_takes(s->peer, in))
+		post_alone(t, x, in, c);
+	else if (in->asks && !(access_takes(x) & TAKES_SSE))
+		refuse(x, 406, "what a batch is answered comes as an event stream",
+		       "send Accept: application/json, text/event-stream");
 	else
-		post_to_session(s, x, in, fresh);
+		post_renewed(s, x, in, c, false);
 }
 
 void post_begin(struct streamable *t, struct http_exchange *x, struct sv credential,
@@ -236,7 +264,9 @@ void post_begin(struct streamable *t, struct http_exchange *x, struct sv credent
 		return;
 	}
 	proto_read(http_body(x), &headers, &in);
-	if (in.bad || in.era == PROTO_MODERN)
+	if (in.nbatch && in.era == PROTO_LEGACY)
+		post_batch(t, x, &in, &c);
+	else if (in.bad || in.era == PROTO_MODERN)
 		post_alone(t, x, &in, &c);
 	else
 		post_legacy(t, x, &in, &c);
@@ -288,6 +318,7 @@ void get_begin(struct streamable *t, struct http_exchange *x, struct sv credenti
 	if (!s)
 		return;
 	session_touch(s);
+	s->standalone.expires_us = id->expires_us;
 	if (!http_header(x, "last-event-id", &last)) {
 		go_on(&s->standalone, x, s->standalone.ring.next - 1);
 		return;

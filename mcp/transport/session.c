@@ -144,6 +144,7 @@ static struct session *allocate(struct streamable *t, struct sv credential,
 					  .credential = credential,
 					  .principal = sv_of(id->principal),
 					  .standalone = &s->standalone.sink,
+					  .nobody = t->o.site.no_auth,
 					  .http = true},
 		e);
 	if (!s->peer) {

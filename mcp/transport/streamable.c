@@ -181,8 +181,13 @@ static void on_tick(struct loop_timer *timer)
 	const uint64_t now_us = loop_now_us();
 
 	for (struct node *n = t->live.next, *next; n != &t->live; n = next) {
+		struct outlet *s = of_node(n, struct outlet, live);
+
 		next = n->next;
-		outlet_keepalive(of_node(n, struct outlet, live), now_us);
+		if (outlet_is_expired(s))
+			outlet_expire(s);
+		else
+			outlet_keepalive(s, now_us);
 	}
 	forget_kept(t, now_us);
 	session_sweep(t, now_us);
@@ -313,7 +318,9 @@ void streamable_drain(struct streamable *t, uint64_t timeout_ms,
 static int write_metadata(struct streamable *t, struct err *e)
 {
 	const struct streamable_site *site = &t->o.site;
+	struct sv scopes = site->scope, word;
 	struct access_url url;
+	bool more = true;
 	struct jw w;
 
 	buf_init(&t->metadata, MAX_METADATA_BYTES);
@@ -335,7 +342,9 @@ static int write_metadata(struct streamable *t, struct err *e)
 	jw_arr_end(&w);
 	jw_key(&w, "scopes_supported");
 	jw_arr(&w);
-	jw_str(&w, site->scope);
+	while (sv_cut(&scopes, ' ', &more, &word))
+		if (word.n)
+			jw_str(&w, word);
 	jw_arr_end(&w);
 	jw_key(&w, "bearer_methods_supported");
 	jw_arr(&w);

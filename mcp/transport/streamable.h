@@ -84,15 +84,17 @@ struct ring {
 	unsigned n;
 	size_t bytes;
 	uint64_t next;			/* SEQ of the next event */
-	char tag[TAG_SIZE];
+	char tag[TAG_SIZE];		/* "" until ring_tag is first asked */
 };
 struct session;
 void ring_init(struct ring *r);
+/* Drawn when it is first to be shown: most streams are answered as JSON and show none. */
+const char *ring_tag(struct ring *r);
 /* Bounded by dropping the oldest; *all and *session count bytes. 0: not kept (no memory). */
 void ring_add(struct ring *r, struct sv json, size_t *all, size_t *of_session);
 void ring_clear(struct ring *r, size_t *all, size_t *of_session);
 /* Frames of all events after seq. */
-void ring_replay(const struct ring *r, uint64_t after, struct http_exchange *x);
+void ring_replay(struct ring *r, uint64_t after, struct http_exchange *x);
 bool ring_has_after(const struct ring *r, uint64_t seq);
 /* "TAG-SEQ" apart; -1 when it is none of ours. */
 int ring_parse_id(struct sv id, struct sv *ret_tag, uint64_t *ret_seq);
@@ -119,7 +121,7 @@ struct owner {
 	char principal[SUP_PRINCIPAL_SIZE];
 };
 
-enum ending { NOT_ENDING, ENDED_BY_CLIENT, ENDED_BY_AGE, ENDED_BY_DRAIN };
+enum ending { NOT_ENDING, ENDED_BY_CLIENT, ENDED_BY_AGE, ENDED_BY_DRAIN, ENDED_BY_EXPIRY };
 
 struct outlet {
 	struct proto_sink sink;
@@ -143,6 +145,7 @@ struct outlet {
 	bool started;			/* on the current x */
 	bool delivering, drop_wanted;	/* within proto_deliver: x must not end yet */
 	bool answered, ended;
+	bool counted;			/* in ring_bytes, with itself: it is kept */
 	bool makes_session;		/* initialize: the answer carries the session's id */
 	enum ending ending;
 	struct buf held;		/* the JSON answer that came within proto_deliver */
@@ -150,6 +153,9 @@ struct outlet {
 	struct buf id;			/* JSON text of the request's id */
 	struct ring ring;
 	uint64_t since_us, written_us, kept_us;
+	/* Of one that only listens: when what the caller showed expires (CLOCK_REALTIME), 0: never. A
+	 * call is checked when it starts; this could go on for ever. */
+	uint64_t expires_us;
 };
 
 struct session {
@@ -162,7 +168,7 @@ struct session {
 	struct proto_peer *peer;
 	struct outlet standalone;
 	unsigned requests;		/* not ended */
-	size_t ring_bytes;
+	size_t ring_bytes;		/* of what is kept: events, and ended streams themselves */
 	uint64_t used_us;
 	enum ending ending;
 	bool idle;			/* while ending: the peer may be freed */
@@ -192,6 +198,8 @@ void outlet_open(struct outlet *s);		/* SSE from here on, if the client takes it
 /* After proto_deliver has returned: what had to wait. May free s. */
 void outlet_settle(struct outlet *s);
 void outlet_keepalive(struct outlet *s, uint64_t now_us);
+bool outlet_is_expired(const struct outlet *s);
+void outlet_expire(struct outlet *s);
 /* The end of an ended stream that is kept no longer, or of one whose session goes. */
 void outlet_release(struct outlet *s);
 

@@ -86,13 +86,21 @@ void buf_byte(struct buf *b, char c)
 
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
+	/* mostly there is room already, and printing once is enough */
+	size_t room = b->failed ? 0 : b->cap - b->n;
 	va_list again;
 	int n;
 	char *at;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, again);
 	va_end(again);
+	if (n >= 0 && (size_t)n < room && (size_t)n <= b->max - b->n) {
+		b->n += (size_t)n;
+		return;
+	}
+	if (room)
+		b->p[b->n] = '\0';
 	if (n < 0) {
 		b->failed = true;
 		return;

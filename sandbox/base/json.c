@@ -4,7 +4,6 @@
 #include "sandbox/base/mem.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 
 void jw_init(struct jw *w, struct buf *b)
 {
@@ -76,8 +75,17 @@ void jw_str(struct jw *w, struct sv s)
 
 void jw_int(struct jw *w, int64_t v)
 {
+	uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	char digits[20];
+	size_t at = sizeof(digits);
+
 	before_value(w);
-	buf_fmt(w->b, "%" PRId64, v);
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		digits[--at] = '-';
+	buf_add(w->b, digits + at, sizeof(digits) - at);
 }
 
 void jw_bool(struct jw *w, bool v)
@@ -158,15 +166,60 @@ static void quote_ascii(struct buf *b, char c)
 		buf_byte(b, c);
 }
 
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+/* The top bit of some byte is set when one of the 8 is 0; only then. */
+static uint64_t zero_byte(uint64_t v)
+{
+	return (v - EACH(1u)) & ~v & EACH(0x80u);
+}
+
+/* Whether 8 bytes need no escape, all at once (Bit Twiddling Hacks, "hasless"): results are mostly
+ * long runs of such. */
+static bool are_plain(const char *p)
+{
+	uint64_t v, control;
+
+	memcpy(&v, p, sizeof(v));
+	control = (v - EACH(0x20u)) & ~v & EACH(0x80u);
+	return !((v & EACH(0x80u)) | control | zero_byte(v ^ EACH(0x7fu)) |
+		 zero_byte(v ^ EACH((unsigned)'"')) |
+		 zero_byte(v ^ EACH((unsigned)'\\')));
+}
+
 /* Length of the leading run that needs no escape: printable ASCII but quote and backslash. */
 static size_t plain_run(struct sv s)
 {
 	size_t n = 0;
 
+	while (s.n - n >= 8 && are_plain(s.p + n))
+		n += 8;
 	while (n < s.n && (unsigned char)s.p[n] >= 0x20 &&
 	       (unsigned char)s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
 		n++;
 	return n;
+}
+
+/* U+0085, U+2028 and U+2029 end a line to many who read lines (JavaScript's and Python's among
+ * them): as they are, a program that prints one would cut the message it is told in. */
+static const char *line_end(struct sv c)
+{
+	if (c.n == 2 && !memcmp(c.p, "\xc2\x85", 2))
+		return "\\u0085";
+	if (c.n == 3 && !memcmp(c.p, "\xe2\x80\xa8", 3))
+		return "\\u2028";
+	return c.n == 3 && !memcmp(c.p, "\xe2\x80\xa9", 3) ? "\\u2029" : NULL;
+}
+
+/* One well-formed character past ASCII. */
+static void quote_wide(struct buf *b, struct sv c)
+{
+	const char *escaped = line_end(c);
+
+	if (escaped)
+		buf_str(b, escaped);
+	else
+		buf_sv(b, c);
 }
 
 void json_quote(struct buf *b, struct sv s)
@@ -180,7 +233,7 @@ void json_quote(struct buf *b, struct sv s)
 		} else if ((k = sv_utf8_len(s)) == 1) {
 			quote_ascii(b, s.p[0]);
 		} else if (k) {
-			buf_add(b, s.p, k);
+			quote_wide(b, (struct sv){s.p, k});
 		} else {
 			buf_str(b, "\xef\xbf\xbd");
 			k = bad_run(s);

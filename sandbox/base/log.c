@@ -71,10 +71,13 @@ void log_msg(enum log_level level, const char *fmt, ...)
 
 void log_err(const char *event, const struct err *e)
 {
-	char cause[400];
+	char cause[400], fix[400];
 
-	log_msg(LOG_ERROR, "event=%s code=%s cause=\"%s\"", event,
-		err_code_name(e->code), log_esc(sv_of(e->cause), cause, sizeof(cause)));
+	log_esc(sv_of(e->cause), cause, sizeof(cause));
+	log_esc(sv_of(e->remediation), fix, sizeof(fix));
+	log_msg(LOG_ERROR, "event=%s code=%s cause=\"%s\"%s%s%s", event,
+		err_code_name(e->code), cause, *fix ? " remediation=\"" : "", fix,
+		*fix ? "\"" : "");
 }
 
 const char *log_esc(struct sv s, char *dst, size_t size)

@@ -17,7 +17,7 @@ enum log_level log_level(void);
 int log_level_of(struct sv name, enum log_level *ret);
 const char *log_level_name(enum log_level level);
 void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* event=... code=... cause="..." */
+/* event=... code=... cause="...", and remediation="..." where one was set */
 void log_err(const char *event, const struct err *e);
 /* s with everything but printable ASCII as \xNN, cut at size-1 bytes; returns dst. */
 const char *log_esc(struct sv s, char *dst, size_t size);

@@ -1,6 +1,8 @@
 /* mem.c: the heap behind mem.h. */
 #include "sandbox/base/mem.h"
 
+#include <malloc.h>
+
 /* the one file that may use what banned.h bans */
 #undef malloc
 #undef calloc
@@ -45,6 +47,17 @@ char *mem_strdup(const char *s)
 void mem_free(void *p)
 {
 	free(p);
+}
+
+/* This also fixes what is mapped by itself, and so given back, at 128 KiB: glibc would raise it to
+ * the longest answer there ever was. */
+void mem_keep(int n)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, n);
+#else
+	(void)n;
+#endif
 }
 
 _Noreturn void mem_must_failed(const char *cond, const char *file, int line)

@@ -13,6 +13,11 @@ void *mem_realloc(void *p, size_t n);	/* on failure p stays valid */
 char *mem_strdup(const char *s);	/* owned by the caller */
 void mem_free(void *p);
 
+/* Up to n bytes that were freed last stay this process' own instead of going back to the kernel at
+ * once. For one that needs and frees as much for each request: getting it back, page by page, costs
+ * more than all the rest of a short request. */
+void mem_keep(int n);
+
 /* Makes the Nth allocation from now fail, once (1 = the next); 0 switches it off. Tests only. */
 void mem_fail_after(long n);
 

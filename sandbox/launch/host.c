@@ -59,7 +59,10 @@ static int find_bwrap(struct launch_host *h, const char *given, struct err *e)
 	if (given) {
 		snprintf(h->facts.bwrap_path, sizeof(h->facts.bwrap_path), "%s", given);
 		h->bwrap = open_bwrap_at(given, e);
-		return h->bwrap < 0 ? -1 : 0;
+		return h->bwrap < 0
+			       ? err_fix(e,
+					 "name a bubblewrap with --bwrap, or leave it out")
+			       : 0;
 	}
 	exe[n > 0 ? n : 0] = '\0';
 	slash = strrchr(exe, '/');

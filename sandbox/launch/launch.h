@@ -132,7 +132,8 @@ enum launch_role {
 const char *launch_role_name(enum launch_role r);
 
 /* Re-executes this binary (/proc/self/exe) with argv; fds[i] becomes descriptor 3 + i there, 0 is
- * /dev/null, 1 and 2 are stderr, all others are closed; SIGTERM when this process dies. Returns the pid or -1. */
+ * /dev/null, 1 and 2 are stderr, all others are closed; no environment; SIGTERM when this process dies.
+ * Returns the pid or -1. */
 pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds, unsigned nfds,
 			struct err *e);
 /* The host uid of the front when root: the first after the sandboxes' (0: the default base). */

@@ -119,11 +119,11 @@ const char *launch_role_name(enum launch_role r)
 	return (unsigned)r < ARRAY_LEN(roles) ? roles[r].name : "?";
 }
 
-extern char **environ;
-
 pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds,
 			unsigned nfds, struct err *e)
 {
+	/* what the one who started the server has there is nobody else's: options come by argv */
+	char *const no_environment[] = {NULL};
 	int all[CHILD_MAX_FDS];
 	AUTO_FD self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	AUTO_FD null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -137,7 +137,7 @@ pid_t launch_role_spawn(enum launch_role r, char *const argv[], const int *fds,
 		all[3 + i] = fds[i];
 	return child_start(&(struct child_plan){.program = self,
 						.argv = argv,
-						.envp = environ,
+						.envp = no_environment,
 						.fds = all,
 						.nfds = 3 + nfds,
 						.parent = getpid(),

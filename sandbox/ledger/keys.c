@@ -21,6 +21,7 @@
 #define SECRET_BYTES 32
 #define SECRET_CHARS 43
 #define MIN_ID_PREFIX 4
+#define MAX_SHOWN 32 /* of a name that is none; a secret has 43 */
 #define USED_EVERY_US ((uint64_t)3600 * 1000000)
 #define AUTO_STORE __attribute__((cleanup(led_store_finish))) struct led_store
 
@@ -86,18 +87,22 @@ static void make_text(char ret[LED_KEY_TEXT_SIZE])
 	sodium_memzero(secret, sizeof(secret));
 }
 
+static bool has_name_chars(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		      (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-'))
+			return false;
+	}
+	return s.n > 0;
+}
+
 static int check_name(struct sv name, struct err *e)
 {
-	bool good = name.n > 0 && name.n < LED_KEY_NAME_SIZE &&
-		    !sv_starts(name, SV(PREFIX));
-
-	for (size_t i = 0; good && i < name.n; i++) {
-		char c = name.p[i];
-
-		good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		       (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-	}
-	if (good)
+	if (has_name_chars(name) && name.n < LED_KEY_NAME_SIZE &&
+	    !sv_starts(name, SV(PREFIX)))
 		return 0;
 	err_set(e, ERR_INVALID, "that cannot be the name of a key");
 	return err_fix(e,
@@ -302,14 +307,19 @@ static void fill_key(struct led_key *k, sqlite3_stmt *st)
 	k->revoked_us = (uint64_t)sqlite3_column_int64(st, 5);
 }
 
+/* More than a name may have been pasted here, the key itself or its secret part: what is long is not
+ * repeated whole, what nothing is called not at all. */
 static int no_such_key(struct sv which, struct err *e)
 {
-	/* more than a name may have been pasted here: the key itself */
-	struct sv shown = {which.p, which.n < 11 ? which.n : 11};
+	const bool cut = which.n > ID_AT + ID_BYTES &&
+			 (sv_starts(which, SV(PREFIX)) || which.n > MAX_SHOWN);
+	const struct sv shown = {which.p, cut ? ID_AT + ID_BYTES : which.n};
 
-	if (!sv_starts(which, SV(PREFIX)) && which.n < LED_KEY_NAME_SIZE)
-		shown = which;
-	err_set(e, ERR_NOT_FOUND, "there is no key " SV_FMT, SV_ARG(shown));
+	if (has_name_chars(which))
+		err_set(e, ERR_NOT_FOUND, "there is no key " SV_FMT "%s", SV_ARG(shown),
+			cut ? "..." : "");
+	else
+		err_set(e, ERR_NOT_FOUND, "there is no such key");
 	return err_fix(e, "`fumehood key list` shows them");
 }
 
@@ -372,10 +382,11 @@ static int revoke_key(struct led_store *s, struct sv which, struct led_key *k,
 	if (sv_starts(which, SV(PREFIX)) ? find_by_id(s, which, k, e)
 					 : find_by_name(s, which, k, e))
 		return -1;
-	if (k->revoked_us)
-		return err_set(e, ERR_INVALID,
-			       "key %s (" PREFIX "%s) is revoked already", k->name,
-			       k->id);
+	if (k->revoked_us) {
+		err_set(e, ERR_INVALID, "key %s (" PREFIX "%s) is revoked already",
+			k->name, k->id);
+		return err_fix(e, "nothing is left to do");
+	}
 	k->revoked_us = loop_wall_us();
 	st = led_stmt(s, LED_SQL_KEY_REVOKE, e);
 	if (!st)

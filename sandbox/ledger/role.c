@@ -263,15 +263,6 @@ static void ignore_signals(void)
 		sigaction(ignored[i], &act, NULL);
 }
 
-static void log_failed_start(const struct err *e)
-{
-	char fix[400];
-
-	log_err("ledger_start", e);
-	log_msg(LOG_ERROR, "event=ledger_start remediation=\"%s\"",
-		log_esc(sv_of(err_remediation(e)), fix, sizeof(fix)));
-}
-
 static void serve(struct role *r)
 {
 	struct err e = {0};
@@ -295,7 +286,7 @@ int led_main(const struct led_opts *o, int (*confine)(void *arg), void *arg)
 	ignore_signals();
 	if (!r) {
 		err_set(&e, ERR_LIMIT, "out of memory");
-		log_failed_start(&e);
+		log_err("ledger_start", &e);
 		return 1;
 	}
 	r->loop.epfd = -1;
@@ -303,7 +294,7 @@ int led_main(const struct led_opts *o, int (*confine)(void *arg), void *arg)
 	r->sync = (struct loop_timer){.on_due = on_sync_due, .arg = r};
 	buf_init(&r->body, LED_MAX_BODY);
 	if (start(r, o, confine, arg, &e)) {
-		log_failed_start(&e);
+		log_err("ledger_start", &e);
 	} else {
 		serve(r);
 		code = r->code;

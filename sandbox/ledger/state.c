@@ -123,8 +123,10 @@ int led_dir_open_ro(const char *path, char *real, struct err *e)
 		err_set(e, ERR_NOT_FOUND, "there is no state folder %s", path);
 		return err_fix(e, "name the server's folder with --state");
 	}
-	if (dir < 0)
-		return err_sys(e, "open the state folder %s", path);
+	if (dir < 0) {
+		err_sys(e, "open the state folder %s", path);
+		return err_fix(e, "name a folder of your own with --state");
+	}
 	return real_path(dir, path, real, e) ? -1 : fd_steal(&dir);
 }
 
@@ -135,8 +137,12 @@ int led_file_open(int dir, const char *name, struct err *e)
 		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st))
-		return err_sys(e, "open %s in the state folder", name);
+	if (fd < 0 || fstat(fd, &st)) {
+		err_sys(e, "open %s in the state folder", name);
+		return err_fix(
+			e, "let its owner write there (chmod 700), or use --state with "
+			   "another folder");
+	}
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) ||
 	    st.st_nlink != 1) {
 		err_set(e, ERR_DENIED,

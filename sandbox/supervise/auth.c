@@ -433,6 +433,22 @@ void auth_init(struct auth *a, int sock, unsigned modes)
 			   .logs = {.burst = 20, .per_s = 1}};
 }
 
+/* Nobody is told that this server is ready before the role is. */
+static int await_role(struct auth *a, struct err *e)
+{
+	struct ipc_msg m;
+	struct err why = {0};
+	const int got = ipc_recv(a->sock, &m, &why);
+	const bool up = got == 1 && m.type == SUP_CHECKER_UP && ipc_end(&m);
+
+	if (got == 1)
+		ipc_finish(&m);
+	if (up)
+		return 0;
+	err_set(e, ERR_UNAVAILABLE, "tokens and certificates could not be checked");
+	return err_fix(e, "look at what the auth process said before this");
+}
+
 int auth_open(struct keeper *k, struct err *e)
 {
 	struct auth *a = &k->auth;
@@ -444,6 +460,8 @@ int auth_open(struct keeper *k, struct err *e)
 	if (a->sock < 0)
 		return 0;
 	a->io = (struct loop_io){.fd = a->sock, .on_ready = on_auth_ready, .arg = k};
+	if (await_role(a, e))
+		return -1;
 	if (fd_set_nonblock(a->sock))
 		return err_sys(e, "set a socket non-blocking");
 	return loop_add(&k->loop, &a->io, EPOLLIN, e);

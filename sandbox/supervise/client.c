@@ -8,6 +8,7 @@
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/supervise/client.h"
 #include "sandbox/supervise/stream.h"
 #include "sandbox/supervise/wire.h"
 
@@ -16,57 +17,6 @@
 
 #define GRACE_MS 2000
 #define READ_BYTES 65536
-#define MAX_AUTHS 4096
-#define MAX_AUTHS_IN_FLIGHT 64
-
-struct sup_run {
-	struct sup_client *c;
-	struct sup_run *next;
-	uint64_t id;
-	struct sup_stream out, errs;
-	struct loop_io out_io, err_io;
-	uint64_t output_max; /* per stream; 0 until accepted */
-	bool accepted; /* the pipes have come */
-	bool stopped; /* SUP_STOP was sent */
-	bool has_result, has_err;
-	struct sup_result result;
-	struct err err;
-	struct loop_timer timer;
-	void (*on_done)(void *arg, const struct sup_answer *a);
-	void (*on_accepted)(void *arg, struct sv run_id);
-	void (*on_output)(void *arg, uint64_t total_bytes);
-	void (*on_bytes)(void *arg, int stream, struct sv bytes);
-	void *arg;
-};
-
-/* A question of sup_client_auth. */
-struct sup_auth {
-	struct sup_client *c;
-	struct sup_auth *next;
-	uint64_t id;
-	bool sent;
-	sup_auth_fn *on_done; /* NULL: nobody wants the answer, but it will come */
-	void *arg;
-	size_t n; /* bytes; wiped when sent */
-	char bytes[];
-};
-
-struct sup_client {
-	struct loop *loop;
-	struct loop_io io;
-	int sock;
-	struct sup_run *runs;
-	unsigned active;
-	struct sup_auth *auths; /* oldest first */
-	unsigned nauths, auths_in_flight;
-	uint64_t next_id;
-	bool lost, ready;
-	struct sup_info info;
-	void (*on_lost)(void *arg);
-	void *lost_arg;
-	void (*on_ready)(void *arg);
-	void *ready_arg;
-};
 
 static void stop_pipe(struct sup_run *r, struct loop_io *io)
 {
@@ -74,10 +24,19 @@ static void stop_pipe(struct sup_run *r, struct loop_io *io)
 	fd_close(&io->fd);
 }
 
+static void set_stop_due(struct sup_run *r, enum wire_stop why)
+{
+	struct sup_client *c = r->c;
+
+	c->stops_due = c->stops_due + (why != 0) - (r->stop_due != 0);
+	r->stop_due = why;
+}
+
 static void free_run(struct sup_run *r)
 {
 	struct sup_client *c = r->c;
 
+	set_stop_due(r, 0);
 	for (struct sup_run **at = &c->runs; *at; at = &(*at)->next)
 		if (*at == r) {
 			*at = r->next;
@@ -126,15 +85,34 @@ static void on_grace_due(struct loop_timer *t)
 	answer(r);
 }
 
+/* Where the keeper's socket has no room it is sent later: a cancel must not get lost. */
 static void send_stop(struct sup_run *r, enum wire_stop why)
 {
+	struct sup_client *c = r->c;
+	struct err e = {0};
 	struct ipc_msg m;
 
-	if (r->stopped || r->c->lost || r->has_result || r->has_err)
+	set_stop_due(r, 0);
+	if (r->stopped || c->lost || r->has_result || r->has_err)
 		return;
 	ipc_start(&m, SUP_STOP, r->id);
 	ipc_put_u32(&m, why);
-	r->stopped = !ipc_send(r->c->sock, &m, NULL);
+	r->stopped = !ipc_send(c->sock, &m, &e);
+	set_stop_due(r, e.code == ERR_BUSY ? why : 0);
+	if (r->stop_due)
+		loop_mod(c->loop, &c->io, EPOLLIN | EPOLLOUT);
+}
+
+/* True when there is no room for all of them yet. */
+bool client_send_stops(struct sup_client *c)
+{
+	for (struct sup_run *r = c->runs; r && c->stops_due; r = r->next)
+		if (r->stop_due) {
+			send_stop(r, r->stop_due);
+			if (r->stop_due)
+				return true;
+		}
+	return false;
 }
 
 static void on_pipe_ready(struct loop_io *io, uint32_t events)
@@ -174,11 +152,37 @@ static struct sup_run *find(struct sup_client *c, uint64_t id)
 	return r;
 }
 
+/* Its id, told when it has to wait and when it starts. 0, or -1: another one than before. */
+static int take_id(struct sup_run *r, struct ipc_msg *m, bool *ret_new)
+{
+	char id[SUP_RUN_ID_SIZE];
+
+	ipc_get_cstr(m, id, sizeof(id));
+	*ret_new = !r->result.run_id[0];
+	if (!id[0] || (!*ret_new && strcmp(id, r->result.run_id) != 0))
+		return -1;
+	memcpy(r->result.run_id, id, sizeof(id));
+	return 0;
+}
+
+static int on_queued(struct sup_run *r, struct ipc_msg *m)
+{
+	bool is_new;
+
+	if (take_id(r, m, &is_new) || !is_new || !ipc_end(m))
+		return -1;
+	if (r->on_accepted)
+		r->on_accepted(r->arg, sv_of(r->result.run_id));
+	return 0;
+}
+
 static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *m)
 {
 	struct err e = {0};
+	bool is_new;
 
-	ipc_get_cstr(m, r->result.run_id, sizeof(r->result.run_id));
+	if (take_id(r, m, &is_new))
+		return -1;
 	r->output_max = ipc_get_u64(m);
 	r->accepted = true;
 	r->out_io.fd = ipc_take_fd(m);
@@ -188,135 +192,9 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 	    loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
 	    loop_add(c->loop, &r->err_io, EPOLLIN, &e))
 		return -1;
-	if (r->on_accepted)
+	if (is_new && r->on_accepted)
 		r->on_accepted(r->arg, sv_of(r->result.run_id));
 	return 0;
-}
-
-/* --- who is calling --------------------------------------------------------------------------- */
-
-static void free_auth(struct sup_auth *a)
-{
-	struct sup_client *c = a->c;
-	struct sup_auth **at = &c->auths;
-
-	while (*at != a)
-		at = &(*at)->next;
-	*at = a->next;
-	c->nauths--;
-	if (a->sent)
-		c->auths_in_flight--;
-	explicit_bzero(a->bytes, a->n);
-	mem_free(a);
-}
-
-/* Few at a time: their answers must fit into the socket while this process does something else. What
- * the keeper's socket has no room for waits until it has. */
-static void send_auths(struct sup_client *c)
-{
-	bool full = false;
-
-	for (struct sup_auth *a = c->auths; a && !c->lost; a = a->next) {
-		struct err e = {0};
-		struct ipc_msg m;
-
-		if (a->sent || c->auths_in_flight >= MAX_AUTHS_IN_FLIGHT)
-			continue;
-		ipc_start(&m, SUP_AUTH, a->id);
-		ipc_put_sv(&m, (struct sv){a->bytes, a->n});
-		full = ipc_send(c->sock, &m, &e);
-		explicit_bzero(m.data, m.n);
-		if (full) /* gone: its socket will tell */
-			break;
-		a->sent = true;
-		c->auths_in_flight++;
-		explicit_bzero(a->bytes, a->n);
-	}
-	if (!c->lost)
-		loop_mod(c->loop, &c->io, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
-struct sup_auth *sup_client_auth(struct sup_client *c, struct sv credential,
-				 sup_auth_fn *on_done, void *arg, struct err *e)
-{
-	struct sup_auth **at = &c->auths, *a = NULL;
-
-	if (credential.n > SUP_MAX_CREDENTIAL) {
-		err_set(e, ERR_INVALID, "the credential is longer than %d bytes",
-			SUP_MAX_CREDENTIAL);
-		return NULL;
-	}
-	if (c->lost) {
-		err_set(e, ERR_LOST, "the keeper process has ended");
-		return NULL;
-	}
-	if (c->nauths < MAX_AUTHS)
-		a = mem_zalloc(sizeof(*a) + credential.n);
-	if (!a) {
-		err_set(e, ERR_BUSY, "too many callers wait to be let in");
-		return NULL;
-	}
-	a->c = c;
-	a->id = c->next_id++;
-	a->on_done = on_done;
-	a->arg = arg;
-	a->n = credential.n;
-	if (a->n)
-		memcpy(a->bytes, credential.p, a->n);
-	while (*at)
-		at = &(*at)->next;
-	*at = a;
-	c->nauths++;
-	send_auths(c);
-	return a;
-}
-
-void sup_client_auth_cancel(struct sup_auth *a)
-{
-	a->on_done = NULL;
-	if (!a->sent)
-		free_auth(a);
-}
-
-/* The callback comes last: it may do anything, also free the client. */
-static void answer_auth(struct sup_auth *a, const struct sup_identity *id,
-			const struct err *e)
-{
-	struct sup_client *c = a->c;
-	sup_auth_fn *on_done = a->on_done;
-	void *arg = a->arg;
-
-	free_auth(a);
-	send_auths(c);
-	if (on_done)
-		on_done(arg, id, id ? NULL : e);
-}
-
-/* 0, or -1: not an answer to anything, or ill-formed. */
-static int on_auth_record(struct sup_client *c, struct ipc_msg *m)
-{
-	struct sup_auth *a = c->auths;
-	struct sup_identity id;
-	struct err e = {0};
-
-	while (a && (a->id != m->id || !a->sent))
-		a = a->next;
-	if (!a)
-		return -1;
-	if (m->type == SUP_IDENTITY ? wire_get_identity(m, &id) : wire_get_err(m, &e))
-		return -1;
-	answer_auth(a, m->type == SUP_IDENTITY ? &id : NULL, &e);
-	return 0;
-}
-
-static void lose_auths(struct sup_client *c)
-{
-	while (c->auths) {
-		struct err e = {0};
-
-		err_set(&e, ERR_LOST, "the keeper process has ended");
-		answer_auth(c->auths, NULL, &e);
-	}
 }
 
 /* --- records ------------------------------------------------------------------------------------ */
@@ -335,9 +213,11 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 		return 0;
 	}
 	if (m->type == SUP_IDENTITY || m->type == SUP_UNKNOWN)
-		return on_auth_record(c, m);
+		return client_on_auth_record(c, m);
 	if (!r || r->has_result || r->has_err)
 		return -1;
+	if (m->type == SUP_QUEUED && !r->accepted)
+		return on_queued(r, m);
 	if (m->type == SUP_ACCEPTED && r->out_io.fd < 0 && r->err_io.fd < 0)
 		return on_accepted(c, r, m);
 	if (m->type == SUP_ENDED) {
@@ -386,7 +266,7 @@ static void lose(struct sup_client *c)
 		}
 		answer(r);
 	}
-	lose_auths(c);
+	client_lose_auths(c);
 	c->on_lost(c->lost_arg);
 }
 
@@ -398,7 +278,7 @@ static void on_keeper_ready(struct loop_io *io, uint32_t events)
 	int got;
 
 	if (events & EPOLLOUT)
-		send_auths(c);
+		client_send_auths(c);
 	if (!(events & ~(uint32_t)EPOLLOUT)) /* it blocks */
 		return;
 	got = ipc_recv(c->sock, &m, &e);
@@ -445,7 +325,7 @@ void sup_client_free(struct sup_client *c)
 	while (c->runs)
 		free_run(c->runs);
 	while (c->auths)
-		free_auth(c->auths);
+		client_free_auth(c->auths);
 	loop_del(c->loop, &c->io);
 	fd_close(&c->sock);
 	mem_free(c);

@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <sodium.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LEDGER_PATIENCE_MS 1000
@@ -33,34 +32,12 @@ static void end_if_idle(struct keeper *k)
 
 void keeper_pump(struct keeper *k)
 {
-	/* one at a time from the oldest: an event may free runs and change the list */
-	while (!k->front_gone && !k->ledger_gone && k->waiting &&
-	       k->busy < k->max_runs) {
-		struct run *r = k->runs;
+	struct run *r;
 
-		while (r && r->state != RUN_QUEUED)
-			r = r->next;
-		if (!r)
-			break;
+	/* looked for anew each time: an event may free runs and change the list */
+	while (!k->front_gone && !k->ledger_gone && (r = share_next(k)))
 		run_event(r, EV_SLOT);
-	}
 	end_if_idle(k);
-}
-
-int keeper_tell(struct keeper *k, struct ipc_msg *m)
-{
-	struct err e = {0};
-
-	if (k->front_gone)
-		return -1;
-	if (!ipc_send(k->front, m, &e))
-		return 0;
-	/* one that has gone is the ordinary end, which its socket will tell */
-	if (e.code != ERR_LOST) {
-		log_err("front_does_not_listen", &e);
-		shutdown(k->front, SHUT_RDWR);
-	}
-	return -1;
 }
 
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m)
@@ -99,6 +76,7 @@ void keeper_end(struct keeper *k)
 		return;
 	k->front_gone = true;
 	loop_del(&k->loop, &k->front_io);
+	tell_finish(k);
 	auth_drop_all(k);
 	stop_all(k, VERDICT_CANCEL);
 	end_if_idle(k);
@@ -145,9 +123,15 @@ static void on_front_ready(struct loop_io *io, uint32_t events)
 	struct keeper *k = io->arg;
 	struct ipc_msg m;
 	struct err e = {0};
-	int got = ipc_recv(k->front, &m, &e);
+	int got;
 
-	(void)events;
+	if (k->untold) {
+		tell_again(k);
+		return;
+	}
+	if (!(events & ~(uint32_t)EPOLLOUT))
+		return;
+	got = ipc_recv(k->front, &m, &e);
 	if (got < 0 && e.sys == EAGAIN)
 		return;
 	if (got == 1 && front_record(k, &m)) {
@@ -328,8 +312,8 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 {
 	struct keeper k = {.front = o->front_sock,
 			   .ledger = o->ledger_sock,
-			   .max_runs = o->max_runs ? o->max_runs : 16,
-			   .max_queue = o->max_queue ? o->max_queue : 64};
+			   .max_runs = o->max_runs,
+			   .max_queue = o->max_queue};
 	struct err e = {0};
 	int bad;
 
@@ -341,6 +325,7 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 	}
 	if (bad)
 		log_err("keeper_failed", &e);
+	tell_finish(&k);
 	auth_finish(&k);
 	launch_host_free(k.host);
 	loop_finish(&k.loop);

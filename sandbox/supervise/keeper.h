@@ -1,16 +1,19 @@
-/* keeper.h: the keeper's state, shared by keeper.c (connections) and run.c (one run's life).
+/* keeper.h: the keeper's state, shared by keeper.c (connections), tell.c (what is said to the front),
+ * request.c (a request becomes a run), share.c (whose turn it is) and run.c (one run's life).
  *
  * A run's life, and what it waits for:
  *
- *	QUEUED --slot--> RECORDING --ledger ack--> STARTING --GUEST_STARTED--> RUNNING
- *	                     |                         |                          |
- *	                     | nak: refused            `--failed, deadline,       | ended, deadline,
- *	                     v                            cancel ------.          | cancel, output, oom
- *	                   (free)                                      v          v
- *	                   (free) <--ack or nak-- CLOSING <--gone-- ENDING <------'
+ *	QUEUED --slot, or cancel--> RECORDING --ledger ack--> STARTING --GUEST_STARTED--> RUNNING
+ *	                                |  |                      |                          |
+ *	                                |  | cancelled            `--failed, deadline,       | ended, deadline,
+ *	                   nak: refused |  `--------.                cancel ------.          | cancel, output,
+ *	                                v           v                             v          v oom
+ *	                             (free) <--- CLOSING <---------gone--------- ENDING <----'
+ *	                                  ack or nak
  *
  * Before QUEUED who asks must be known; that may take a look-up (auth.c), and a request that waits for
- * it is no run yet.
+ * it is no run yet. A run that must wait for a slot has its id told to the front at once, so it is
+ * recorded however it ends, also when it never starts.
  *
  * ENDING kills step by step until nothing of the sandbox is left; only then are the cgroup's
  * counters read for the verdict, so they are complete. */
@@ -40,14 +43,24 @@ enum run_event {
 };
 
 struct keeper;
+
+/* What one principal has here; share.c. */
+struct share {
+	struct share *next;
+	char principal[SUP_PRINCIPAL_SIZE]; /* "" when it could not be told */
+	unsigned busy, waiting;		/* its part of the keeper's */
+	uint64_t served;		/* the turn its last run got a slot in; 0: none yet */
+};
+
 struct run {
 	struct keeper *k;
 	struct run *next;
+	struct share *share;		/* counted there: under busy with a slot, else under waiting */
+	bool has_slot;
 	enum run_state state;
 	uint64_t id;			/* the front's number */
 	struct plan *plan;		/* owned storage */
 	char run_id[SUP_RUN_ID_SIZE];
-	char principal[SUP_PRINCIPAL_SIZE]; /* "" when it could not be told */
 	unsigned char code_hash[32], input_hash[32], stdin_hash[32];
 	uint64_t code_bytes, input_bytes, stdin_bytes;
 	int code_fd, input_fd, stdin_fd;	/* owned */
@@ -97,14 +110,17 @@ struct keeper {
 	struct auth auth;
 	int front, ledger;		/* owned */
 	struct loop_io front_io, ledger_io, signal_io;
+	struct untold *untold;		/* what the front has not taken yet, oldest first; tell.c */
 	struct run *runs;		/* oldest first */
-	unsigned busy, waiting;		/* runs with a sandbox or about to have one; queued ones */
+	unsigned busy, waiting;		/* runs with a slot: a sandbox, or about to have one; all others */
 	uint32_t max_runs, max_queue;
+	struct share *shares;
+	uint64_t turns;
 	bool front_gone, ledger_gone;
 };
 
-/* Takes the request over; answers SUP_REFUSED itself when it cannot be run. who: NULL when that
- * could not be told; why then says why not. */
+/* Takes the request over; answers SUP_REFUSED itself when it cannot be run, SUP_QUEUED when it has to
+ * wait. who: NULL when that could not be told; why then says why not. */
 void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
 	     const struct sup_identity *who, const struct err *why);
 void run_event(struct run *r, enum run_event ev);
@@ -115,11 +131,28 @@ void run_refuse(struct run *r, const struct err *e);
 struct run *run_find(struct keeper *k, uint64_t id);
 /* Starts what fits. */
 void keeper_pump(struct keeper *k);
-/* Sends to the front: 0 or -1. A front that does not read has gone as far as the keeper cares. */
-int keeper_tell(struct keeper *k, struct ipc_msg *m);
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);	/* 0 or -1 */
 /* The front has gone, or must be treated as if it had. */
 void keeper_end(struct keeper *k);
+
+/* --- tell.c ----------------------------------------------------------------------------------- */
+/* Sends to the front: 0, or -1 when it has gone. What it does not take at once is kept for it; until it
+ * has taken all of that nothing more is read from it, so what is kept is bounded by what it has asked
+ * for already. */
+int keeper_tell(struct keeper *k, struct ipc_msg *m);
+void tell_again(struct keeper *k);	/* the front's socket has room */
+void tell_finish(struct keeper *k);	/* drops what is left */
+
+/* --- share.c: no principal may have all slots or all of the queue ------------------------------ */
+/* Counts a new run under waiting; -1: no memory. */
+int share_join(struct run *r, const char *principal);
+void share_leave(struct run *r);	/* also one that never joined */
+/* Whether a run of its principal may have a slot now, or else may wait for one. */
+bool share_may_start(const struct run *r);
+bool share_may_wait(const struct run *r);
+void share_take_slot(struct run *r);
+/* The queued run whose turn it is; NULL: none may start. */
+struct run *share_next(const struct keeper *k);
 
 /* --- auth.c ----------------------------------------------------------------------------------- */
 void auth_init(struct auth *a, int sock, unsigned modes);

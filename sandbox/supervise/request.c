@@ -63,23 +63,21 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 		mem, &req,
 		&(struct pol_context){.policy = pol_default(),
 				      .host = &launch_facts(r->k->host)->host,
-				      .principal = r->principal},
+				      .principal = r->share->principal},
 		&r->plan, e);
 }
 
 /* A refusal is answered when it is recorded: so a flood of them is bounded by what its sender may have
- * under way. */
+ * in the queue. */
 static void record_refusal(struct run *r, struct sv detail)
 {
 	struct keeper *k = r->k;
 	struct ipc_msg m;
 
 	r->state = RUN_CLOSING;
-	k->waiting--;
-	k->busy++;
 	ipc_start(&m, LED_EVENT, r->id);
 	led_put_event(&m, &(struct led_event){.kind = SV("refused"),
-					      .principal = sv_of(r->principal),
+					      .principal = sv_of(r->share->principal),
 					      .detail = detail});
 	if (keeper_ask_ledger(k, &m))
 		run_event(r, EV_NOT_RECORDED);
@@ -113,8 +111,9 @@ static void new_run_id(char dst[SUP_RUN_ID_SIZE])
 	sodium_bin2hex(dst + 4, SUP_RUN_ID_SIZE - 4, raw, sizeof(raw));
 }
 
-void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
-	     const struct sup_identity *who, const struct err *why)
+/* NULL: it was refused. */
+static struct run *add_run(struct keeper *k, uint64_t id, const struct wire_run *w,
+			   const char *principal)
 {
 	struct run *r = mem_zalloc(sizeof(*r)), **at = &k->runs;
 	struct err e = {0};
@@ -126,7 +125,7 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
 			fd_close(&fds[i]);
 		err_set(&e, ERR_LIMIT, "no memory");
 		run_tell_refused(k, id, &e);
-		return;
+		return NULL;
 	}
 	*r = (struct run){.k = k,
 			  .id = id,
@@ -142,20 +141,55 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
 	while (*at)
 		at = &(*at)->next;
 	*at = r;
-	k->waiting++;
-	if (k->waiting > k->max_queue && k->busy >= k->max_runs) {
-		err_set(&e, ERR_BUSY, "%u runs are under way and %u wait", k->busy,
-			k->waiting - 1);
-		err_fix(&e, "try again when some have ended");
-		run_refuse(r, &e);
+	if (!share_join(r, principal))
+		return r;
+	err_set(&e, ERR_LIMIT, "no memory");
+	run_refuse(r, &e);
+	return NULL;
+}
+
+/* Whose place it takes is said: another's many runs are nothing he could wait for or end. */
+static void refuse_busy(struct run *r)
+{
+	const struct keeper *k = r->k;
+	struct err e = {0};
+
+	err_set(&e, ERR_BUSY,
+		"%u runs are under way and %u wait, of these %u and %u of this caller",
+		k->busy, k->waiting - 1, r->share->busy, r->share->waiting - 1);
+	err_fix(&e, "try again when some have ended");
+	run_refuse(r, &e);
+}
+
+/* It has to wait: with its id it can be followed and ended meanwhile. */
+static void tell_queued(struct run *r)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_QUEUED, r->id);
+	ipc_put_sv(&m, sv_of(r->run_id));
+	keeper_tell(r->k, &m);
+}
+
+void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
+	     const struct sup_identity *who, const struct err *why)
+{
+	struct run *r = add_run(k, id, w, who ? who->principal : "");
+	bool starts;
+
+	if (!r)
+		return;
+	starts = share_may_start(r);
+	if (!starts && !share_may_wait(r)) {
+		refuse_busy(r);
 		return;
 	}
 	if (!who) {
 		r->failure = *why;
 		refuse_unknown(r);
-		return;
-	}
-	memcpy(r->principal, who->principal, sizeof(r->principal));
-	if (make_plan(r, w, &r->failure))
+	} else if (make_plan(r, w, &r->failure)) {
 		record_refusal(r, sv_of(r->failure.cause));
+	} else if (!starts) {
+		tell_queued(r);
+	}
 }

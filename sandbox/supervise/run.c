@@ -31,10 +31,7 @@ static void run_free(struct run *r)
 			*at = r->next;
 			break;
 		}
-	if (r->state == RUN_QUEUED)
-		k->waiting--;
-	else
-		k->busy--;
+	share_leave(r);
 	loop_timer_stop(&k->loop, &r->timer);
 	fd_close(&r->code_fd);
 	fd_close(&r->input_fd);
@@ -77,7 +74,7 @@ static void answer(struct run *r)
 
 /* --- QUEUED -> RECORDING ---------------------------------------------------------------------- */
 
-static void do_record(struct run *r)
+static void write_intent(struct run *r)
 {
 	const struct pol_limits *l = pol_plan_limits(r->plan);
 	const struct pol_runtime *rt = pol_plan_runtime(r->plan);
@@ -101,12 +98,16 @@ static void do_record(struct run *r)
 	memcpy(in.input_sha256, r->input_hash, 32);
 	memcpy(in.stdin_sha256, r->stdin_hash, 32);
 	r->state = RUN_RECORDING;
-	r->k->waiting--;
-	r->k->busy++;
 	ipc_start(&m, LED_INTENT, r->id);
 	led_put_intent(&m, &in);
 	if (keeper_ask_ledger(r->k, &m))
 		run_event(r, EV_NOT_RECORDED);
+}
+
+static void do_record(struct run *r)
+{
+	share_take_slot(r);
+	write_intent(r);
 }
 
 static void do_refuse_unrecorded(struct run *r)
@@ -116,14 +117,6 @@ static void do_refuse_unrecorded(struct run *r)
 	err_set(&e, ERR_UNAVAILABLE,
 		"the audit record could not be written, so nothing was run");
 	err_fix(&e, "look at the server's log; is the disk of the state folder full?");
-	run_refuse(r, &e);
-}
-
-static void do_cancel_queued(struct run *r)
-{
-	struct err e = {0};
-
-	err_set(&e, ERR_BUSY, "cancelled before it started");
 	run_refuse(r, &e);
 }
 
@@ -184,7 +177,8 @@ static void do_launch(struct run *r)
 	struct launch_io io = {r->code_fd, r->input_fd, r->stdin_fd, -1, -1};
 	int bad;
 
-	if (r->evidence.reason) { /* cancelled while the intent was written */
+	if (r->evidence
+		    .reason) { /* cancelled: in the queue, or while the intent was written */
 		close_books(r);
 		return;
 	}
@@ -390,7 +384,7 @@ static void ignore(struct run *r)
 
 /* NULL: cannot happen, or a lie; then the sandbox is ended. */
 static action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
-	[RUN_QUEUED] = {[EV_SLOT] = do_record, [EV_STOP] = do_cancel_queued},
+	[RUN_QUEUED] = {[EV_SLOT] = do_record, [EV_STOP] = write_intent},
 	[RUN_RECORDING] = {[EV_RECORDED] = do_launch,
 			   [EV_NOT_RECORDED] = do_refuse_unrecorded,
 			   [EV_STOP] = ignore},

@@ -84,7 +84,8 @@ struct sup_run_opts {
 	int code_fd, input_fd, stdin_fd;	/* sealed memfds or -1; taken over in every case */
 	/* Called once, later, never from within sup_client_run. The run is freed after it. */
 	void (*on_done)(void *arg, const struct sup_answer *a);
-	/* The run has its id and starts. Not called for one that never does. May be NULL. */
+	/* The run has its id: it starts, or waits for its turn. Once; not for one that is refused before
+	 * that. May be NULL. */
 	void (*on_accepted)(void *arg, struct sv run_id);
 	/* Output arrived: total bytes of both streams so far. May be NULL. */
 	void (*on_output)(void *arg, uint64_t total_bytes);
@@ -164,6 +165,7 @@ enum sup_check_type {
 	SUP_CHECK_TOKEN = 400,	/* sv: a JWT */
 	SUP_CHECK_CERT,		/* sv: a certificate, DER */
 	SUP_CHECKED,		/* struct sup_check */
+	SUP_CHECKER_UP,		/* the role's first record: it has its keys and is confined */
 };
 /* The verdict: id is set, or code is not ERR_NONE and the reason is for the log alone. */
 struct sup_check {
@@ -189,6 +191,8 @@ struct sup_keeper_opts {
 	unsigned auth_modes;		/* enum sup_auth_mode, or-ed; 0: nobody is let in */
 	const char *bwrap_path;		/* NULL: look in the usual places */
 	uint32_t uid_base, uid_count;	/* host uids for sandboxes when root */
+	/* Of all callers. Where callers are told apart no one of them gets all slots, nor the whole
+	 * queue, and whoever has fewest slots is next. */
 	uint32_t max_runs, max_queue;
 };
 /* Runs until the front, the ledger or the auth role has gone; returns the process' exit code. */

@@ -3,9 +3,10 @@
  *	front                          keeper
  *	                      <---     SUP_HELLO    what was found on this host, once
  *	SUP_RUN + memfds      --->
- *	                      <---     SUP_ACCEPTED + the output pipes' read ends
+ *	                      <---     SUP_QUEUED   the run's id, if it has to wait for its turn
+ *	                      <---     SUP_ACCEPTED the id + the output pipes' read ends: it starts
  *	SUP_STOP              --->     (a cancel, or the output ceiling was reached)
- *	                      <---     SUP_ENDED    the verdict; or SUP_REFUSED, before or after ACCEPTED
+ *	                      <---     SUP_ENDED    the verdict; or SUP_REFUSED, before or after these
  *	SUP_AUTH              --->     who is that?
  *	                      <---     SUP_IDENTITY, or SUP_UNKNOWN with why not
  *
@@ -18,7 +19,7 @@
 #include "sandbox/supervise/supervise.h"
 
 enum wire_type { SUP_HELLO = 300, SUP_RUN, SUP_ACCEPTED, SUP_STOP, SUP_ENDED, SUP_REFUSED, SUP_AUTH,
-		 SUP_IDENTITY, SUP_UNKNOWN };
+		 SUP_IDENTITY, SUP_UNKNOWN, SUP_QUEUED };
 enum wire_stop { WIRE_CANCEL = 1, WIRE_OUTPUT_LIMIT = 2 };
 
 struct wire_run {

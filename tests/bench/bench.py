@@ -1,4 +1,5 @@
-"""bench.py [--json]: what a sandboxed run costs beside the same program bare and in plain bwrap.
+"""bench.py [--json] [PART...]: what a sandboxed run costs beside the same program bare and in plain
+bwrap, and what a request over HTTP costs beside the TypeScript SDK's server. PART: runs, http; both.
 
 All commands of the latency table are run in random order in each round, so that a noisy machine
 slows them alike: trust the ratios of one run before the milliseconds of two. Every answer is
@@ -11,11 +12,13 @@ import platform
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
+import over_http
 import programs
 import report
 import servers
@@ -24,6 +27,7 @@ from spawner import UID, Spawner, Wrong
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "build", "bench")
 BINARY = os.environ.get("FUMEHOOD", os.path.join(ROOT, "build", "fumehood"))
+PARTS = ("runs", "http")
 ROUNDS = max(1, int(os.environ.get("BENCH_ROUNDS", "100")))
 WARM_UP = 3
 AT_ONCE = (1, 2, 4, 8, 16)
@@ -43,7 +47,10 @@ class Bench:
         self.dir = tempfile.mkdtemp(prefix="fumehood-bench-")
         os.chmod(self.dir, 0o711)
         self.nonce, self.notes, self.opened, self.spawner = 0, [], [], None
-        self.bwrap = find_bwrap()
+        self.bwrap, self.binary, self.out, self.rounds = find_bwrap(), BINARY, OUT, ROUNDS
+        self.has_sdk_server = os.path.isdir(
+            os.path.join(OUT, "sdk_server", "node_modules", "@modelcontextprotocol", "server"))
+        self.busy_percent = None
 
     def next(self, n=1):
         self.nonce += n
@@ -296,7 +303,7 @@ def measure_memory(b):
 
 # --- all together ---------------------------------------------------------------------------------
 
-def judge(r):
+def judge_runs(r):
     def p50(rows, **want):
         return next((row["p50"] for row in rows
                      if all(row[k] == v for k, v in want.items())), None)
@@ -343,31 +350,48 @@ def prepare(b):
                        "kernel": platform.release(), "bwrap": info["isolation"]["bwrap_version"]}
 
 
-def measure(b):
-    began, load = time.monotonic(), os.getloadavg()[0]
-    languages, about = prepare(b)
-    r = {"about": about, "rounds": ROUNDS}
-    r["latency"] = measure_latency(b, languages)
-    r["rates"] = measure_rates(b)
-    r["start"] = measure_start(b)
+def measure_runs(b, languages):
+    r = {"latency": measure_latency(b, languages), "rates": measure_rates(b),
+         "start": measure_start(b)}
     r["memory"], cpu = measure_memory(b)
     for row in r["latency"]:
         if row["kind"] == "raw" and row["language"] == "python":
             row["cpu_ms"] = cpu
-    r["targets"] = judge(r)
-    r["notes"] = [*NOTES, *b.notes]
+    r["targets"] = judge_runs(r)
+    return r
+
+
+def measure(b, parts):
+    began, load = time.monotonic(), os.getloadavg()[0]
+    languages, about = prepare(b)
+    r = {"about": about, "rounds": ROUNDS, "targets": [], "notes": []}
+    if "http" in parts:
+        if not b.has_sdk_server:
+            b.skip("the TypeScript SDK's server", "it could not be installed")
+        r["http"] = over_http.measure(b)
+        r["notes"] += over_http.NOTES
+    if "runs" in parts:
+        r.update(measure_runs(b, languages))
+        r["notes"] = [*NOTES, *r["notes"]]
+    if "http" in parts:
+        r["targets"] += over_http.targets(r["http"])
+    r["notes"] += b.notes
     about.update(load=[f"{load:.1f}", f"{os.getloadavg()[0]:.1f}"], busy_percent=b.busy_percent,
                  seconds=round(time.monotonic() - began))
     return r
 
 
 def main():
-    if sys.argv[1:] not in ([], ["--json"]):
+    words = sys.argv[1:]
+    parts = [word for word in words if word != "--json"] or PARTS
+    if not set(parts) <= set(PARTS):
         sys.exit(__doc__)
+    # what was started ends with us, also when we are told to end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))
     b = Bench()
     try:
-        r = measure(b)
-    except (Wrong, OSError, subprocess.TimeoutExpired) as why:
+        r = measure(b, parts)
+    except (Wrong, OSError, subprocess.SubprocessError) as why:
         sys.exit(f"bench: {why}")
     finally:
         b.finish()
@@ -375,7 +399,10 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     with open(os.path.join(OUT, "latest.json"), "w") as f:
         f.write(text + "\n")
-    print(text if sys.argv[1:] else report.everything(r))
+    if "--json" in words:
+        print(text)
+    else:
+        print(report.everything(r, over_http.tables(r["http"]) if "http" in r else []))
 
 
 main()

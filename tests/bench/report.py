@@ -66,28 +66,32 @@ def memory(found):
                   f"RSS after {found['calls']}"], rows)
 
 
-def target(name, value, limit, unit):
-    """value None: not measured here"""
-    met = None if value is None else value <= limit
+def target(name, value, limit, unit, least=False):
+    """value None: not measured here; least: the limit is the least it must be"""
+    met = None if value is None else value >= limit if least else value <= limit
     return {"name": name, "value": None if value is None else round(value, 3), "limit": limit,
-            "unit": unit, "met": met}
+            "least": least, "unit": unit, "met": met}
 
 
 def targets(found):
     said = {True: "met", False: "NOT met", None: "not measured"}
     return table(["target", "", "", ""],
-                 [["  " + t["name"], number(t["value"], 2), f"<= {t['limit']} {t['unit']}".rstrip(),
-                   said[t["met"]]] for t in found])
+                 [["  " + t["name"], number(t["value"], 2),
+                   f"{'>=' if t['least'] else '<='} {t['limit']} {t['unit']}", said[t["met"]]]
+                  for t in found])
 
 
-def everything(r):
+def everything(r, more):
+    """more: tables of another part"""
     about = r["about"]
     head = (f"fumehood {about['version']}, {about['as']}; {about['cpus']} cores, Linux "
             f"{about['kernel']}, bubblewrap {about['bwrap']}; load {about['load'][0]} to "
-            f"{about['load'][1]}, {about['busy_percent']} % of rounds began beside other work")
-    parts = [head, latency(r["latency"]), rates(r["rates"]), starts(r["start"])]
-    if r["memory"]:
-        parts.append(memory(r["memory"]))
-    parts.append(targets(r["targets"]))
+            f"{about['load'][1]}")
+    parts = [head]
+    if "latency" in r:
+        head += f", {about['busy_percent']} % of rounds began beside other work"
+        parts = [head, latency(r["latency"]), rates(r["rates"]), starts(r["start"]),
+                 memory(r["memory"])]
+    parts += [*more, targets(r["targets"])]
     notes = [*r["notes"], f"took {about['seconds']} s"]
     return "\n\n".join(parts) + "\n\n" + "\n".join(notes)

@@ -1,12 +1,13 @@
 #!/bin/bash
-# run.sh [--json]: bare interpreter, plain bwrap and run_code side by side; see bench.py.
+# run.sh [--json] [PART...]: bare interpreter, plain bwrap and run_code side by side; a server over
+# HTTP beside one made with the TypeScript SDK v2. See bench.py.
 #
 #   FUMEHOOD=PATH     the binary (build/fumehood)
 #   BENCH_ROUNDS=100  rounds of the latency table; the other parts scale with it
 #   MUST_RUN=1        a part that cannot run here is a failure, not a skip
 #
-# The TypeScript SDK and its Node.js are those of tests/clients, installed by its run.sh when they
-# are missing. Never fails for being slow; a wrong answer is a failure.
+# The TypeScript SDK's client and its Node.js are those of tests/clients, installed by its run.sh
+# when they are missing; its server is installed here, from its lock file. Never fails for being slow; a wrong answer is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 FUMEHOOD=$(realpath -m "${FUMEHOOD:-build/fumehood}")
@@ -28,6 +29,21 @@ if [ ! -d "$sdk" ] || [ -z "$(client_node)" ]; then
 		tail -n 15 build/bench/install.log >&2
 	fi
 fi
+# once per lock file
+install_server() {
+	mkdir -p build/bench/sdk_server
+	cp tests/bench/http/sdk_server/* build/bench/sdk_server/
+	cd build/bench/sdk_server
+	cmp -s package-lock.json .installed && return
+	rm -f .installed
+	timeout 300 npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json .installed
+}
+if ! (install_server) >build/bench/install_server.log 2>&1; then
+	rm -rf build/bench/sdk_server/node_modules
+	tail -n 15 build/bench/install_server.log >&2
+fi
+"${CC:-cc}" -std=c17 -D_GNU_SOURCE -O2 -Wall -Wextra -I. -include sandbox/base/banned.h \
+	-o build/bench/load tests/bench/http/load.c sandbox/base/{buf,err,mem,sv}.c
 BENCH_NODE=$(client_node)
 export FUMEHOOD BENCH_NODE PYTHONDONTWRITEBYTECODE=1
 # an import is resolved from where the file lies, not from where it is run

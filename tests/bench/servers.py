@@ -53,12 +53,15 @@ class Server:
         self.buffer += chunk
 
     def line(self):
-        """The next whole message, or None."""
-        line, newline, rest = self.buffer.partition(b"\n")
-        if not newline:
-            return None
-        self.buffer = rest
-        return json.loads(line)
+        """The next whole answer, or None; what the server tells of its own accord is no answer."""
+        while True:
+            line, newline, rest = self.buffer.partition(b"\n")
+            if not newline:
+                return None
+            self.buffer = rest
+            message = json.loads(line)
+            if "id" in message:
+                return message
 
     def read(self):
         while (message := self.line()) is None:

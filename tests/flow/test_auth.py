@@ -345,5 +345,6 @@ def test_an_unusable_key_set_is_said_at_the_start(tmp_path):
                         auth=True, ready=False)
     try:
         assert server.wait(20) != 0 and "none of the 1 keys" in server.stderr()
+        assert "event=listening" not in server.stderr()
     finally:
         server.discard()

@@ -145,7 +145,8 @@ def test_a_server_refuses_the_same_with_a_wrong_key(serving):
 
 def test_the_url_is_where_serve_listens_by_default():
     """Without a second server on the real port: by what the help says."""
-    said = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([BINARY, "help", "serve"], capture_output=True, text=True,
+                          check=True).stdout
     line = next(line for line in said.splitlines() if line.strip().startswith("--listen"))
     assert "(127.0.0.1:8080)" in line
 
@@ -238,7 +239,7 @@ def test_an_agent_takes_a_command_or_a_url_and_shows_how_to_hand_tools_to_a_mode
     assert os.access(EXAMPLES / name, os.X_OK)
     if name in ("agent_python.py", "agent_node.mjs"):   # those that show a bare tool call
         return
-    assert "FUMEHOOD_KEY" in text
+    assert "FUMEHOOD_KEY" in text and "set FUMEHOOD_KEY: `fumehood key create NAME`" in text
     asked = re.search(r"^(?:export )?async (?:def|function) ask\(.*?\n(?=\n\n|\}\n)", text,
                       re.S | re.M)
     assert asked and "model" in asked[0] and "tools" in asked[0] or "mcp_servers" in asked[0]

@@ -9,7 +9,7 @@ import h2.events
 import h2.settings
 import pytest
 
-from httpd import Server
+from httpd import PATIENCE, Server, sanitized
 
 CALM = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
 REFUSED = h2.errors.ErrorCodes.REFUSED_STREAM
@@ -191,6 +191,28 @@ def test_draining_says_goaway_and_finishes_what_was_begun():
         assert server.proc.wait(20) == 0
 
 
+def test_who_comes_while_it_drains_is_served_once():
+    """Its first bytes came before: what it had begun is answered, and then it is goodbye."""
+    with Server("--tcp") as server:
+        conn, hold = server.h2(start=False), server.connect()
+        hold.send("GET /hold HTTP/1.1\r\nHost: test\r\n\r\n")
+        conn.conn.initiate_connection()
+        head = conn.conn.data_to_send()
+        conn.client.send(head[:10])
+        server.until(lambda s: s["held"] == 1)
+        server.proc.terminate()
+        assert server.until_refused()
+        flush, conn.flush = conn.flush, lambda: None
+        stream = conn.request("/release")
+        conn.flush = flush
+        conn.client.send(head[10:] + conn.conn.data_to_send())
+        assert conn.answer(stream).body == b"done"
+        assert conn.goodbye() == 0
+        assert conn.until_closed().ended
+        assert hold.answer().body == b"released"
+        assert server.proc.wait(20) == 0
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 REFUSALS = {
@@ -266,6 +288,15 @@ MALFORMED = {
     "te: gzip": [(b"te", b"gzip")],
     "two paths": [(b":path", b"/other")],
     "a length that is none": [(b"content-length", b"+3")],
+    "two lengths": [(b"content-length", b"0"), (b"content-length", b"0")],
+    "a blank before a value": [(b"x", b" v")],
+    "a tab behind a value": [(b"x", b"v\t")],
+    "a pseudo field behind the others": [(b"x", b"v"), (b":path", b"/")],
+    "a status in a request": [(b":status", b"200")],
+    "upgrade": [(b"upgrade", b"h2c")],
+    "keep-alive": [(b"keep-alive", b"timeout=5")],
+    "proxy-connection": [(b"proxy-connection", b"close")],
+    "a protocol without CONNECT": [(b":protocol", b"websocket")],
 }
 
 
@@ -284,6 +315,39 @@ def test_a_malformed_field_is_fatal_for_its_stream(server, name):
         if frame[3] == RST:
             assert int.from_bytes(payload, "big") != 0
             break
+    assert server.stats()["requests"] == before + 1
+
+
+BLOCKS = {
+    "no path": [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"test")],
+    "an empty path": [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"test"), (b":path", b"")],
+    "no method": [(b":scheme", b"http"), (b":path", b"/info"), (b":authority", b"test")],
+    "no scheme": [(b":method", b"GET"), (b":path", b"/info"), (b":authority", b"test")],
+    "no authority": [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/info")],
+    "an authority with a user": [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/info"),
+                                 (b":authority", b"a@test")],
+    "an absolute path": [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"http://evil/info"),
+                         (b":authority", b"test")],
+    "CONNECT": [(b":method", b"CONNECT"), (b":authority", b"test:443")],
+    "CONNECT to a protocol": [(b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", b"http"),
+                              (b":path", b"/info"), (b":authority", b"test")],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_request_that_lacks_what_it_must_have_is_not_handed_out(server, name):
+    conn = server.h2()
+    conn.turn()
+    before = server.stats()["requests"]
+    conn.raw(HEADERS, END_HEADERS | END_STREAM, 1, b"".join(literal(*f) for f in BLOCKS[name]))
+    conn.raw(PING, 0, 0, b"12345678")
+    pong = False
+    while not pong:
+        frame = conn.client.exactly(9)
+        payload = conn.client.exactly(int.from_bytes(frame[:3], "big"))
+        assert frame[3] != HEADERS or b"\x0340" in payload or 0x8c in payload, "it was answered"
+        pong = frame[3] == PING and frame[4] == 1 or frame[3] == GOAWAY
     assert server.stats()["requests"] == before + 1
 
 
@@ -363,16 +427,44 @@ def test_a_few_resets_are_no_flood(server):
     assert conn.ask("/info").status == 200
 
 
-def test_making_the_server_reset(server):
-    """Each window update overflows the window of its stream, and the server must reset it."""
+def reset_by_window(conn, stream):
+    conn.raw(HEADERS, END_HEADERS | END_STREAM, stream, block(b"/hold"))
+    conn.raw(WINDOW, 0, stream, b"\x7f\xff\xff\xff")
+
+
+def reset_by_length(conn, stream):
+    conn.raw(HEADERS, END_HEADERS, stream, block(b"/echo", (b"content-length", b"1"), method=b"POST"))
+    conn.raw(DATA, 0, stream, b"xx")
+
+
+def reset_by_trailers(conn, stream):
+    conn.raw(HEADERS, END_HEADERS, stream, block(b"/echo", method=b"POST"))
+    conn.raw(HEADERS, END_HEADERS, stream, literal(b"x", b"y"))
+
+
+def reset_by_field(conn, stream):
+    conn.raw(HEADERS, END_HEADERS | END_STREAM, stream, block(b"/hold", (b"X", b"y")))
+
+
+def reset_by_bomb(conn, stream):
+    conn.raw(HEADERS, END_HEADERS, stream, block(b"/echo", method=b"POST"))
+    conn.raw(HEADERS, END_HEADERS | END_STREAM, stream, literal(b"x", b"y") * 3000)
+
+
+@pytest.mark.parametrize("provoke", [reset_by_window, reset_by_length, reset_by_trailers, reset_by_field,
+                                     reset_by_bomb])
+@pytest.mark.parametrize("reads", [True, False])
+def test_making_the_server_reset(server, provoke, reads):
+    """Each stream ends in a reset of the server's; also when nobody takes these resets."""
     conn = server.h2()
-
-    def send(n):
-        conn.raw(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, block(b"/hold"))
-        conn.raw(WINDOW, 0, 2 * n + 1, b"\x7f\xff\xff\xff")
-
-    assert flooded(conn, send) in (CALM, None)
-    server.until(lambda s: s["held"] == 0)
+    before = server.stats()["requests"]
+    rss = server.status("VmRSS")
+    if not reads:
+        conn.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert flooded(conn, lambda n: provoke(conn, 2 * n + 1)) in (CALM, h2.errors.ErrorCodes.PROTOCOL_ERROR, None)
+    stats = server.until(lambda s: s["held"] == 0)
+    assert stats["requests"] - before < 2000
+    assert sanitized() or server.status("VmRSS") - rss < 4096
 
 
 @pytest.mark.parametrize("kind, payload", [(PING, b"12345678"), (SETTINGS, b""), (SETTINGS, b"\0\3\0\0\0\x64" * 30)])
@@ -454,6 +546,51 @@ def test_a_window_that_opens_late():
             conn.conn.increment_flow_control_window(1, stream)
             conn.flush()
         assert conn.answer(stream).body == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+
+
+def test_a_window_that_opens_byte_by_byte():
+    """Each byte is taken well in time, but at this pace all of it would take a day."""
+    with Server("--tcp", write_ms=1000) as server:
+        conn = shut(server)
+        stream = conn.request("/flood?100000")
+        conn.wait(h2.events.ResponseReceived, stream)
+        conn.conn.increment_flow_control_window(1, stream)
+        conn.flush()
+        end = time.monotonic() + PATIENCE
+        while conn.turn():  # which opens it by what has come
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        server.until(lambda s: s["gone"] == 1)
+
+
+def test_a_slow_reader_that_keeps_the_pace():
+    """Longer than write_ms in all, but never without progress worth the time."""
+    with Server("--tcp", write_ms=400) as server:
+        conn = shut(server)
+        stream = conn.request("/big?20000")
+        conn.wait(h2.events.ResponseReceived, stream)
+        for _ in range(20):
+            conn.conn.increment_flow_control_window(1000, stream)
+            conn.flush()
+            time.sleep(0.05)
+        assert len(conn.answer(stream).body) == 20000
+
+
+def test_what_a_stream_owed_is_forgotten_with_it():
+    """A reset stream takes its queue along; the others are not ended for what it did not take."""
+    with Server("--tcp", write_ms=300, idle_ms=900) as server:
+        conn = shut(server)
+        held, stream = conn.request("/hold"), conn.request("/sse")
+        conn.wait(h2.events.ResponseReceived, stream)
+        conn.conn.reset_stream(stream, 8)
+        conn.flush()
+        clock = server.connect()
+        clock.ask("/info")
+        assert clock.is_closed()  # more than write_ms has passed
+        conn.conn.increment_flow_control_window(100, held)
+        conn.flush()
+        server.connect().ask("/release")
+        assert conn.answer(held).body == b"released"
 
 
 def test_a_client_that_does_not_read():

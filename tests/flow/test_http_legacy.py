@@ -196,3 +196,25 @@ def test_a_session_belongs_to_its_principal():
             assert answer.status == unknown.status == 404 and answer.body == unknown.body
         assert s.post(request("ping"), authorization=None).status == 401
         assert s.request("tools/list")["result"]["tools"]
+
+
+def test_a_batch_in_the_revision_that_has_them(server):
+    """2025-03-26: each member is answered, on one stream; one that only notifies is 202."""
+    s = Session(server, version="2025-03-26")
+    answers = s.start([request("ping", ident=1), notification("notifications/initialized"),
+                       request("tools/call", mcp_http.call("print('in a batch')"), 2),
+                       request("nobody", ident=3)]).messages()
+    by_id = {m["id"]: m for m in answers}
+    assert len(answers) == 3 and by_id[1]["result"] == {} and by_id[3]["error"]["code"] == -32601
+    assert "in a batch" in by_id[2]["result"]["content"][0]["text"]
+    assert s.post([notification("notifications/initialized")]).status == 202
+    assert s.post([request("ping")], accept="application/json").status == 406
+    assert s.post([]).status == 400
+    assert s.post([INITIALIZE]).status == 400
+    assert s.post([request("ping", ident=n) for n in range(100)]).status == 400
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-06-18", "2025-11-25"])
+def test_a_batch_in_another_revision_is_400(server, version):
+    answer = Session(server, version=version).post([request("ping")])
+    assert answer.status == 400 and answer.json["error"]["code"] == -32600

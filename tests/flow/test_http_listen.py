@@ -208,6 +208,12 @@ def test_what_it_does_not_start_with(words, auth, named):
     assert named in refused(*words, auth=auth)
 
 
+def test_what_was_refused_leaves_no_socket_file(tmp_path):
+    paths = [tmp_path / f"s{n}" for n in range(9)]
+    assert "more than 8" in refused("--listen", ",".join(f"unix:{p}" for p in paths), auth=True)
+    assert not any(p.exists() for p in paths)
+
+
 def test_a_port_that_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -146,7 +146,8 @@ def test_slow_clients_do_not_slow_others():
 
 
 def test_all_bodies_together_have_a_ceiling():
-    with Server("--tcp", all_bodies_bytes=3000000) as server:
+    """Half of it for one address: see test_http_fair.py."""
+    with Server("--tcp", all_bodies_bytes=6000000) as server:
         clients = [server.connect() for _ in range(3)]
         for client in clients:
             client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1400000\r\n\r\n")

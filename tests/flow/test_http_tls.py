@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from httpd import HTTPD, Authority, Http2, Server
+from httpd import HTTPD, Authority, Http2, Server, sanitized
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 GET = "GET {} HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -272,3 +272,142 @@ def test_an_unusable_certificate_or_key_is_told(ca, cert, key):
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 3
     assert "certificate" in done.stderr or "key" in done.stderr
+
+
+# --- what a handshake may be used for -----------------------------------------------------------
+
+def test_a_client_that_says_nothing_after_its_handshake_is_told_nothing(ca):
+    """A 408 would be read as the answer to what it sends next."""
+    with tls_server(ca, header_ms=300) as server:
+        assert server.tls(ca.context()).is_closed()
+
+
+def test_many_handshakes_that_stall_half_way(ca):
+    """After ServerHello and in TLS 1.3: mbedTLS has a limited number of places for keys."""
+    with tls_server(ca, header_ms=60000) as server:
+        stalled = []
+        for _ in range(200):
+            into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            hello = ca.context(version=V13).wrap_bio(into, out, server_hostname="localhost")
+            with pytest.raises(ssl.SSLWantReadError):
+                hello.do_handshake()
+            client = server.connect()
+            client.send(out.read())
+            assert client.more()[0] == 22, "a handshake record"
+            stalled.append(client)
+        open_ones = [server.tls(ca.context(version=version)) for _ in range(50) for version in (V12, V13)]
+        for client in open_ones:
+            assert client.ask("/info").status == 200
+
+
+def test_idle_connections_do_not_keep_their_buffers(ca):
+    """Two of 16 KiB each, of which the first page is enough."""
+    with tls_server(ca, idle_ms=600000) as server:
+        def add(n):
+            clients = [server.tls(ca.context(), server.ports[0]) for _ in range(n)]
+            for client in clients:
+                assert client.ask("/big?30000").status == 200
+            return clients
+        kept = add(20)
+        before = server.status("VmRSS")
+        kept += add(200)
+        each = (server.status("VmRSS") - before) * 1024 / 200
+        print(f"{each:.0f} bytes for an idle TLS connection")
+        assert sanitized() or each < 30000
+        assert all(client.ask("/echo", b"x" * 40000).body == b"x" * 40000 for client in kept)
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097, 16384, 16385, 65536, 65537, 1000000])
+@pytest.mark.parametrize("version", [V12, V13])
+@pytest.mark.parametrize("alpn", ["h2", "http/1.1"])
+def test_answers_of_any_size_are_whole(server, ca, version, alpn, size):
+    client = server.tls(ca.context((alpn,), version), server.tls_port)
+    asked = Http2(client).ask if alpn == "h2" else client.ask
+    assert asked("/echo", b"x" * size).body == b"x" * size
+
+
+def s_client(server, ca, *words, say=b""):
+    return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.tls_port}", "-CAfile",
+                           ca.pem, "-servername", "localhost", *words], input=say, capture_output=True,
+                          timeout=30, check=False)
+
+
+def test_renegotiation_is_refused(server, ca):
+    said = s_client(server, ca, "-tls1_2", "-legacy_renegotiation", say=b"R\n").stderr.decode()
+    assert "RENEGOTIATING" in said
+    assert "no renegotiation" in said, said
+    assert server.connect().ask("/info").status == 200
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_no_session_is_resumed(server, ca, tmp_path, version):
+    """A resumed session has no client certificate in TLS 1.3, and early data could be played again."""
+    get = b"GET /info HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    first = s_client(server, ca, version, "-sess_out", str(tmp_path / "session"), "-ign_eof", say=get)
+    assert b"HTTP/1.1 200" in first.stdout
+    assert b"Max Early Data: " not in first.stdout or b"Max Early Data: 0" in first.stdout
+    if not (tmp_path / "session").exists():
+        return  # none was given out
+    again = s_client(server, ca, version, "-sess_in", str(tmp_path / "session"), "-ign_eof", say=get)
+    assert b"Reused, " not in again.stdout
+    assert b"HTTP/1.1 200" in again.stdout
+
+
+def test_a_record_that_was_changed_ends_the_connection(server, ca):
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    talk = ca.context(version=V13).wrap_bio(into, out, server_hostname="localhost")
+    raw = socket.create_connection(("127.0.0.1", server.tls_port), 20)
+    while True:
+        try:
+            talk.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            raw.sendall(out.read())
+            into.write(raw.recv(65536))
+    raw.sendall(out.read())
+    before = server.stats()["requests"]
+    talk.write(GET.format("/info").encode())
+    record = bytearray(out.read())
+    record[-1] ^= 1
+    raw.sendall(record)
+    assert raw.recv(1000)[:1] in (b"\x17", b""), "an alert at most, and no answer"
+    try:
+        while raw.recv(1000):
+            pass
+    except ConnectionResetError:
+        pass
+    raw.close()
+    assert server.stats()["requests"] == before + 1
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20, -1])
+def test_a_request_whose_record_is_cut_off_is_none(server, ca, cut):
+    """The end of TCP inside a record is no end of the request."""
+    client = server.tls(ca.context(version=V12), server.tls_port)
+    client.ask("/info")
+    before = server.until(lambda s: s["connections"] >= 2)["requests"]
+    raw = socket.socket(fileno=client.sock.detach())
+    raw.settimeout(20)
+    record = b"\x17\x03\x03\x00\x40" + b"x" * 0x40
+    raw.sendall(record[:cut])
+    raw.shutdown(socket.SHUT_WR)
+    while raw.recv(1000):
+        pass
+    raw.close()
+    assert server.stats()["requests"] == before + 1
+
+
+def test_warnings_without_end_are_no_loop(server, ca):
+    """Records that carry nothing, as many as are liked; the server answers others meanwhile."""
+    client = server.tls(ca.context(version=V12), server.tls_port)
+    raw = socket.socket(fileno=client.sock.detach())
+    raw.settimeout(20)
+    try:
+        for _ in range(10000):
+            raw.sendall(b"\x15\x03\x03\x00\x02\x01\x00")
+        while raw.recv(1000):
+            pass
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    raw.close()
+    assert server.connect().ask("/info").status == 200

@@ -1,4 +1,6 @@
 """The legacy handshake."""
+import json
+
 import mcp
 import pytest
 
@@ -65,3 +67,19 @@ def test_notifications_are_never_answered(server):
         server.notify(method, {"x": 1})
     server.notify("notifications/progress", {"progressToken": 1, "progress": 1})
     assert server.silent()
+
+
+def test_a_batch_is_taken_in_the_one_revision_that_has_them():
+    """2025-03-26, basic, "Batching": receiving them is a MUST; before and after there are none."""
+    with mcp.Server(version="2025-03-26") as s:
+        s.initialize()
+        members = []
+        for ident in ("b1", "b2"):
+            with s.lock:
+                s.judge.asked(ident, mcp.Asked("ping", s.version, None, None))
+            members.append({"jsonrpc": "2.0", "id": ident, "method": "ping"})
+        s.write(json.dumps(members).encode() + b"\n")
+        assert [s.answer(ident)["result"] for ident in ("b2", "b1")] == [{}, {}]
+    with mcp.Server() as s:
+        s.initialize()
+        assert s.raw_error(json.dumps(members)).code == -32600

@@ -147,6 +147,45 @@ def test_a_full_disk_makes_no_key(state):
     assert [key["state"] for key in keys(state)] == ["revoked"]
 
 
+def test_a_key_nobody_reads_is_revoked(state):
+    """Standard output is a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([mcp.BINARY, "key", "create", "ci", "--state", state], stdout=writer,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writer)
+    assert done.returncode == 1 and "revoked" in done.stderr
+    assert [key["state"] for key in keys(state)] == ["revoked"]
+
+
+@pytest.mark.parametrize("which", ["\x1b[31mred", "a\nb", "fh_\x1b]0;x\x07", "\u202e", "x" * 43])
+def test_what_is_no_key_is_not_repeated(state, which):
+    fumehood(state, "key", "create", "there")
+    done = fumehood(state, "key", "revoke", which, code=1)
+    assert which not in done.stderr and len(done.stderr.splitlines()) == 2
+    assert "there is no key elsewhere" in fumehood(state, "key", "revoke", "elsewhere", code=1).stderr
+
+
+def test_it_is_said_where_a_key_counts(state):
+    done = fumehood(state, "key", "create", "ci")
+    assert f"--state {state}" in done.stderr and f"key revoke ci --state {state}" in done.stderr
+    end = done.stderr.splitlines()[-1].split("fumehood ", 1)[1].split()
+    assert "revoked" in subprocess.run([mcp.BINARY, *end], capture_output=True, text=True, timeout=60,
+                                       check=True).stdout
+
+
+def test_root_does_not_write_into_a_services_folder(tmp_path):
+    if os.getuid():
+        pytest.skip("only root can give a folder to another user")
+    folder = tmp_path / "service"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 4242, 4242)
+    for words in (["create", "ci"], ["revoke", "ci"]):
+        done = fumehood(str(folder), "key", *words, code=1)
+        assert "4242" in done.stderr.splitlines()[1] and "chown" not in done.stderr
+    assert not list(folder.iterdir())
+
+
 def test_an_old_folder_gets_keys(state):
     with mcp.Server(state=state) as server:
         server.initialize()

@@ -1,4 +1,6 @@
 """Many calls at once: each gets its own answer, and too many are told so."""
+import time
+
 import mcp
 
 
@@ -28,7 +30,14 @@ def test_more_calls_than_are_taken_are_told_to_wait(server):
             assert why.remediation
     for call in waiting:
         server.cancel(call)
-    assert server.run_code(code="print('room again')")["stdout"] == "room again\n"
+    # what was cancelled has a record to be written before its place is free
+    end = time.monotonic() + 20
+    while True:
+        try:
+            assert server.run_code(code="print('room again')")["stdout"] == "room again\n"
+            break
+        except mcp.ToolError as why:
+            assert why.code == "busy" and time.monotonic() < end
 
 
 def test_a_hundred_calls_in_a_row_leave_nothing_behind(server):

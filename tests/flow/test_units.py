@@ -45,7 +45,8 @@ def test_every_variable_of_a_drop_in_is_an_option():
     said = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
     text = "".join(p.read_text() for p in UNITS.rglob("*.conf"))
     used = set(re.findall(r"^Environment=(\w+)=", text, re.M))
-    assert len(used) >= 5 and used <= set(re.findall(r"FUMEHOOD_\w+", said))
+    assert len(used) >= 5 and used <= {
+        "FUMEHOOD_" + name.upper().replace("-", "_") for name in re.findall(r"^  --([a-z-]+)", said, re.M)}
 
 
 def test_install_puts_the_units_where_systemd_looks(tmp_path):

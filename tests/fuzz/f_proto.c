@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct sink {
 	struct proto_sink s;
 	bool ended, gone;
-	unsigned answers;
+	unsigned answers, most; /* most: 1, and more for a batch */
 };
 
 static struct sink sinks[MAX_LINES + 1]; /* the last one: standalone */
@@ -39,7 +39,7 @@ static void on_send(struct proto_sink *sink, const struct proto_message *m)
 	must((m->kind == PROTO_NOTIFICATION) == (msg.kind == RPC_NOTIFICATION));
 	if (msg.kind == RPC_RESPONSE) {
 		s->answers++;
-		must(s->answers == 1 && s != &sinks[MAX_LINES]);
+		must(s->answers <= s->most && s != &sinks[MAX_LINES]);
 		must((m->kind == PROTO_ERROR) == (js_get(msg.root, "error") != NULL));
 		must(m->kind != PROTO_ERROR ||
 		     js_str(js_get(js_get(msg.root, "error"), "message")).n);
@@ -227,14 +227,20 @@ static unsigned get_header(void *arg, const char *name, struct sv *ret)
 }
 
 /* 'h' and the byte after it: HTTP headers; 'o': too long; 'g': the stream of the message before goes;
- * 'e': a call ends; anything else: stdio. */
-static void deliver(struct proto_peer *p, struct sv line, unsigned at)
+ * 'e': a call ends; 's': of the other client, by the byte after it; anything else: stdio. */
+static void deliver(struct proto_peer *const peers[2], struct sv line, unsigned at)
 {
+	const bool other = line.n && line.p[0] == 's';
+	struct proto_peer *p = peers[other];
 	struct headers h = {0};
 	struct proto_headers headers = {get_header, &h};
 	struct proto_in in;
 
+	if (other)
+		line = (struct sv){line.p + 1, line.n - 1};
+	sinks[at].most = line.n && line.p[0] == '[' ? 64 : 1;
 	if (line.n > 2 && line.p[0] == 'h') {
+		sinks[at].most = line.p[2] == '[' ? 64 : 1;
 		h.choice = (unsigned char)line.p[1];
 		proto_read((struct sv){line.p + 2, line.n - 2}, &headers, &in);
 		proto_deliver(p, &in, &sinks[at].s);
@@ -245,7 +251,8 @@ static void deliver(struct proto_peer *p, struct sv line, unsigned at)
 		proto_on_message(p, line, &sinks[at].s);
 	}
 	if (line.n && line.p[0] == 'g' && at && !sinks[at - 1].ended) {
-		proto_sink_gone(p, &sinks[at - 1].s);
+		proto_sink_gone(peers[0], &sinks[at - 1].s);
+		proto_sink_gone(peers[1], &sinks[at - 1].s);
 		sinks[at - 1].gone = true;
 	}
 	if (line.n && line.p[0] == 'e')
@@ -278,7 +285,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sv rest = {(const char *)data, size}, line;
 	struct loop loop;
 	struct proto_server *s;
-	struct proto_peer *p;
+	struct proto_peer *peers[2];
 	unsigned at = 0;
 	bool more = true;
 
@@ -286,20 +293,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s = open_server(&loop);
 	memset(sinks, 0, sizeof(sinks));
 	for (unsigned i = 0; i <= MAX_LINES; i++)
-		sinks[i].s = (struct proto_sink){on_send, on_end, on_other, on_other};
-	p = proto_peer_new(&(struct proto_peer_opts){.server = s,
-						     .principal = SV("p"),
-						     .standalone = &sinks[MAX_LINES].s,
-						     .http = size % 2},
-			   NULL);
-	must(p);
+		sinks[i].s = (struct proto_sink){.send = on_send,
+						 .end = on_end,
+						 .drop = on_other,
+						 .open = on_other,
+						 .alone = i % 8 == 7};
+	for (unsigned i = 0; i < 2; i++) {
+		/* of one principal, or of two */
+		peers[i] = proto_peer_new(
+			&(struct proto_peer_opts){.server = s,
+						  .principal = i && size % 5 ? SV("q")
+									     : SV("p"),
+						  .standalone = &sinks[MAX_LINES].s,
+						  .nobody = size % 7 == 0,
+						  .http = size % 2},
+			NULL);
+		must(peers[i]);
+	}
 	while (at < MAX_LINES && sv_cut(&rest, '\n', &more, &line))
-		deliver(p, line, at++);
+		deliver(peers, line, at++);
 	proto_server_drain(s);
-	proto_peer_close(p, NULL, NULL);
+	for (unsigned i = 0; i < 2; i++)
+		proto_peer_close(peers[i], NULL, NULL);
 	for (unsigned i = 0; i < at; i++)
 		must(sinks[i].ended || sinks[i].gone);
-	proto_peer_free(p);
+	for (unsigned i = 0; i < 2; i++)
+		proto_peer_free(peers[i]);
 	proto_server_free(s);
 	for (unsigned i = 0; i < MAX_CALLS; i++)
 		end_call(i, &(struct tool_answer){.text = SV("late")});

@@ -287,10 +287,12 @@ static void set_limit(const char *arg)
 		{"body_total_ms", &l->body_total_ms, NULL},
 		{"idle_ms", &l->idle_ms, NULL},
 		{"write_ms", &l->write_ms, NULL},
+		{"write_bytes_s", &l->write_bytes_s, NULL},
 		{"queue_bytes", NULL, &l->queue_bytes},
 		{"max_connections", &l->max_connections, NULL},
 		{"max_streams", &l->max_streams, NULL},
 		{"all_bodies_bytes", NULL, &l->all_bodies_bytes},
+		{"all_queues_bytes", NULL, &l->all_queues_bytes},
 	};
 	struct sv name, rest = sv_of(arg);
 	bool more = true;

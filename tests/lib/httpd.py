@@ -83,6 +83,7 @@ class Server:
 
     def tls(self, context, port=None):
         raw = socket.create_connection(("127.0.0.1", port or self.port), PATIENCE)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = Client(context.wrap_socket(raw, server_hostname="localhost"))
         self.clients.append(client)
         return client
@@ -108,6 +109,17 @@ class Server:
                 return stats
             assert time.monotonic() < end, stats
             time.sleep(0.01)
+
+    def until_refused(self):
+        """Once it no longer listens."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                self.connect().close()
+            except ConnectionRefusedError:
+                return True
+            time.sleep(0.01)
+        return False
 
     def status(self, name):
         with open(f"/proc/{self.proc.pid}/status", encoding="ascii") as file:

@@ -458,10 +458,12 @@ class Session:
         return self.server.post(message, **{**self.headers, **headers})
 
     def request(self, method, params=None):
+        """The answer, whether it comes alone or, after a moment, at the end of a stream."""
         self.next += 1
-        answer = self.post(request(method, params, self.next))
-        assert answer.status == 200, answer
-        return answer.json
+        with self.start(request(method, params, self.next)) as x:
+            message = x.messages()[-1]
+            assert x.status == 200 and message["id"] == self.next, message
+        return message
 
     def listen(self, last_event_id=None):
         """GET: the standalone stream, or the one of that event."""

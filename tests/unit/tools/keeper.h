@@ -152,6 +152,18 @@ static inline bool keeper_next_run(struct keeper *k, struct ipc_msg *m, struct w
 	return keeper_next(k, m) == SUP_RUN && !wire_get_run(m, ret);
 }
 
+/* Run `id` has to wait for its turn. */
+static inline void keeper_queue(struct keeper *k, uint64_t id)
+{
+	struct ipc_msg m;
+	struct err e = {0};
+
+	ipc_start(&m, SUP_QUEUED, id);
+	ipc_put_sv(&m, sv_of(k->run_id));
+	must(!ipc_send(k->sock, &m, &e));
+	keeper_turn(k);
+}
+
 /* Accepts run `id`; the write ends of its pipes are the caller's. */
 static inline void keeper_open(struct keeper *k, uint64_t id, int ret[2])
 {

@@ -88,6 +88,37 @@ static void test_yes(struct keeper *k)
 	mem_free(state);
 }
 
+/* The same request once more, answer and all, is not another yes. */
+static void test_twice(struct keeper *k)
+{
+	char *state = asked_state(k, "run_code", CODE), *again;
+	struct called c;
+	struct wire_run run;
+	struct ipc_msg m;
+
+	k->inputs = YES;
+	k->ask_state = state;
+	must(!call_start(&c, k, "run_code", CODE) && keeper_next_run(k, &m, &run));
+	wire_run_close(&run);
+	keeper_refuse(k, m.id, ERR_DENIED, "enough");
+	keeper_turn(k);
+	called_finish(&c);
+	ok(!call_start(&c, k, "run_code", CODE) && c.ask.n && is_quiet(k),
+	   "a yes counts once");
+	again = mem_strdup(buf_cstr(&c.state));
+	called_finish(&c);
+	ok(strcmp(state, again) != 0, "the next question is another one");
+	k->ask_state = again;
+	ok(!call_start(&c, k, "run_code", CODE) && keeper_next_run(k, &m, &run),
+	   "with a yes of its own");
+	wire_run_close(&run);
+	keeper_refuse(k, m.id, ERR_DENIED, "enough");
+	keeper_turn(k);
+	called_finish(&c);
+	mem_free(state);
+	mem_free(again);
+}
+
 static void test_no(struct keeper *k)
 {
 	static const char *const answers[] = {
@@ -155,7 +186,7 @@ static void test_cannot(struct keeper *k)
 
 	k->inputs = k->ask_state = NULL;
 	k->can_be_asked = false;
-	ok(call_start(&c, k, "run_command", "{\"command\":\"ls\"}") == -1 &&
+	ok(!call_start(&c, k, "run_command", "{\"command\":\"ls\"}") && c.failed &&
 		   c.err.code == ERR_DENIED && strstr(c.err.cause, "cannot ask") &&
 		   is_quiet(k),
 	   "who cannot be asked is refused, and told why");
@@ -218,6 +249,7 @@ int main(void)
 	test_off(&k);
 	test_question(&k);
 	test_yes(&k);
+	test_twice(&k);
 	test_no(&k);
 	test_other(&k);
 	test_cannot(&k);

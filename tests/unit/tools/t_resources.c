@@ -444,7 +444,8 @@ static void test_links(struct keeper *k)
 	ok(!strcmp(text_of(&c, "stdout_uri"), OUT) &&
 		   !js_get(c.structured, "stderr_uri") &&
 		   strstr(text_of(&c, "stdout"), " bytes omitted; read " OUT "] ...") &&
-		   strstr(buf_cstr(&c.text), "(" OUT " has all)") && is_of_schema(&c),
+		   strstr(buf_cstr(&c.text), "(all of it: run_status, or " OUT ")") &&
+		   is_of_schema(&c),
 	   "the address stands in both forms too");
 	cJSON_Delete(content);
 	called_finish(&c);
@@ -453,7 +454,8 @@ static void test_links(struct keeper *k)
 	keeper_print(k, w[0], (struct sv){block, sizeof(block)});
 	keeper_print(k, w[1], (struct sv){block, sizeof(block)});
 	keeper_finish_run(k, id, w, SUP_EXITED);
-	ok(strstr(buf_cstr(&c.text), "(" OUT " has the first 30000 bytes)") &&
+	ok(strstr(buf_cstr(&c.text),
+		  "(the first 30000 bytes: run_status, or " OUT ")") &&
 		   strstr(buf_cstr(&c.content), "as far as it was kept"),
 	   "what was not kept is not promised");
 	ok(js_is_true(js_get(c.structured, "stderr_truncated")) &&

@@ -59,6 +59,71 @@ static void test_background(struct keeper *k)
 	called_finish(&status);
 }
 
+/* Starts a call; the front's number of its run. */
+static uint64_t ask_only(struct keeper *k, struct called *c, const char *args)
+{
+	struct wire_run run;
+	struct ipc_msg m;
+
+	must(!call_start(c, k, "run_code", args) && keeper_next_run(k, &m, &run));
+	wire_run_close(&run);
+	return m.id;
+}
+
+static void test_queued(struct keeper *k)
+{
+	struct called c, status, cancel;
+	uint64_t id = ask_only(k, &c, BACKGROUND);
+	int w[2];
+
+	keeper_queue(k, id);
+	ok(c.ended == 1 && c.running && !strcmp(text_of(&c, "run_id"), RUN_ID) &&
+		   is_of_schema(&c),
+	   "a run that waits for its turn has a handle");
+	ok(!call_start(&status, k, "run_status", THE_RUN) && status.ended == 1 &&
+		   !strcmp(text_of(&status, "status"), "running"),
+	   "by which it is followed");
+	called_finish(&status);
+	keeper_open(k, id, w);
+	keeper_print(k, w[0], SV("begun\n"));
+	ok(!call_start(&status, k, "run_status", THE_RUN) &&
+		   !strcmp(text_of(&status, "stdout"), "begun\n"),
+	   "also when it has begun");
+	keeper_finish_run(k, id, w, SUP_EXITED);
+	called_finish(&status);
+	called_finish(&c);
+	keeper_runs(k, &(struct runs_opts){.keep_runs = 0});
+	id = ask_only(k, &c, BACKGROUND);
+	keeper_queue(k, id);
+	ok(!call_start(&cancel, k, "run_cancel", THE_RUN) && is_stopped(k, id),
+	   "and ended");
+	keeper_end(k, id, SUP_CANCELLED, 0);
+	keeper_turn(k);
+	ok(cancel.ended == 1 && !strcmp(text_of(&cancel, "status"), "cancelled") &&
+		   is_of_schema(&cancel),
+	   "without ever having begun");
+	called_finish(&c);
+	called_finish(&cancel);
+}
+
+static void test_queued_promotes(struct keeper *k)
+{
+	struct called c;
+	uint64_t id;
+	int w[2];
+
+	k->promote_ms = 1;
+	id = ask_only(k, &c, CODE);
+	keeper_queue(k, id);
+	keeper_until_ended(k, &c);
+	ok(c.running && !strcmp(text_of(&c, "run_id"), RUN_ID),
+	   "a call that waits long for its turn is answered too");
+	k->promote_ms = 0;
+	keeper_open(k, id, w);
+	keeper_finish_run(k, id, w, SUP_EXITED);
+	called_finish(&c);
+}
+
 static void test_promote(struct keeper *k)
 {
 	struct called c;
@@ -378,19 +443,11 @@ static void test_registry_ends(struct keeper *k)
 int main(void)
 {
 	static void (*const tests[])(struct keeper * k) = {
-		test_background,
-		test_promote,
-		test_promote_unnamed,
-		test_refused,
-		test_cancel_before,
-		test_run_cancel,
-		test_run_cancel_gives_up,
-		test_foreign,
-		test_too_many,
-		test_failed_start,
-		test_held,
-		test_server_ends,
-		test_registry_ends,
+		test_background,    test_queued,	  test_queued_promotes,
+		test_promote,	    test_promote_unnamed, test_refused,
+		test_cancel_before, test_run_cancel,	  test_run_cancel_gives_up,
+		test_foreign,	    test_too_many,	  test_failed_start,
+		test_held,	    test_server_ends,	  test_registry_ends,
 	};
 	struct keeper k;
 

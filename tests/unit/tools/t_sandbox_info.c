@@ -222,6 +222,25 @@ static void test_facts(struct keeper *k)
 	called_finish(&c);
 }
 
+/* What is said is kept, but not longer than it is true. */
+static void test_changed(struct keeper *k)
+{
+	static const uint64_t each[] = {1234, 1234, 5678, 1234};
+	const uint64_t before = k->promote_ms;
+	struct called c;
+	char line[40];
+
+	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+		k->promote_ms = each[i];
+		call_start(&c, k, "sandbox_info", "{}");
+		snprintf(line, sizeof(line), "- promote_ms: %u\n", (unsigned)each[i]);
+		ok(c.ended == 1 && strstr(buf_cstr(&c.text), line) && schema_holds(&c),
+		   "call %zu says what holds for it", i);
+		called_finish(&c);
+	}
+	k->promote_ms = before;
+}
+
 static void test_no_memory(struct keeper *k)
 {
 	struct called c;
@@ -231,6 +250,8 @@ static void test_no_memory(struct keeper *k)
 		mem_fail_after(n);
 		c = (struct called){.call = {.tool = tool_named("sandbox_info"),
 					     .env = keeper_env(k),
+					     /* never said before */
+					     .promote_ms = 10000 + (uint64_t)n,
 					     .hooks = &called_hooks}};
 		c.call.owner = &c;
 		buf_init(&c.text, 1 << 20);
@@ -254,6 +275,7 @@ int main(void)
 	test_two_at_once(&k);
 	test_kept(&k);
 	test_facts(&k);
+	test_changed(&k);
 	test_no_memory(&k);
 	keeper_finish(&k);
 	return tap_done();

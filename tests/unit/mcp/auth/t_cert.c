@@ -128,7 +128,9 @@ static void lookalikes(void)
 {
 	unsigned char der[4096];
 	struct sup_identity id, uri;
+	char text[3 + 200 + 1] = "";
 	const char *reason;
+	struct sv c;
 
 	must(!cert_check(make(&(struct made){.subject = "CN=urn:x:1"}, der), NOW, &id,
 			 &reason));
@@ -141,6 +143,25 @@ static void lookalikes(void)
 	must(!cert_check(make(&(struct made){.subject = "CN=~abc"}, der), NOW, &id,
 			 &reason));
 	ok(strcmp(id.principal, "cert:~abc") != 0, "nor for a hash: %s", id.principal);
+	must(!cert_check(
+		make(&(struct made){.subject = "CN=x", .san = {{0x86, "alice"}}}, der),
+		NOW, &uri, &reason));
+	ok(strcmp(uri.principal, "cert:alice") != 0,
+	   "a URI name without a scheme cannot pass for a common name: %s",
+	   uri.principal);
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text, "CN=urn:", 7);
+	/* the library writes no such long one: it is another's OU, renamed */
+	must(!cert_check(
+		make(&(struct made){.subject = "O=o", .san = {{0x86, text + 3}}}, der),
+		NOW, &uri, &reason));
+	c = make(&(struct made){.subject = text}, der);
+	must(!cert_check(c, NOW, &id, &reason));
+	ok(!strncmp(id.principal, "cert:~", 6) &&
+		   !strncmp(uri.principal, "cert:~", 6) &&
+		   strcmp(id.principal, uri.principal) != 0,
+	   "nor a common name for a URI that is too long to be shown: %s",
+	   id.principal);
 }
 
 static void validity(void)

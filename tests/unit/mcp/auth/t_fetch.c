@@ -85,6 +85,15 @@ static int on_recv(void *arg, unsigned char *p, size_t n)
 	return k < 0 ? MBEDTLS_ERR_SSL_CONN_EOF : (int)k;
 }
 
+static void write_all(mbedtls_ssl_context *tls, const char *text)
+{
+	size_t n = strlen(text);
+	int k = 1;
+
+	for (; n && k > 0; n -= k > 0 ? (size_t)k : 0, text += k > 0 ? k : 0)
+		k = mbedtls_ssl_write(tls, (const unsigned char *)text, n);
+}
+
 static _Noreturn void serve(int sock, const struct cert *c, const char *answer)
 {
 	mbedtls_ssl_config conf;
@@ -114,7 +123,7 @@ static _Noreturn void serve(int sock, const struct cert *c, const char *answer)
 	}
 	got[n] = '\0';
 	if (!strncmp((char *)got, "GET /keys?x=1 HTTP/1.1\r\nHost: localhost:", 40))
-		mbedtls_ssl_write(&tls, (const unsigned char *)answer, strlen(answer));
+		write_all(&tls, answer);
 	mbedtls_ssl_close_notify(&tls);
 	shutdown(fd, SHUT_WR);
 	while (recv(fd, got, sizeof(got), 0) > 0)
@@ -148,7 +157,7 @@ static int role_up(unsigned port, const char *ca, pid_t *pid)
 	const struct timeval t = {.tv_sec = 40};
 	struct err e = {0};
 	char url[96];
-	int pair[2];
+	int pair[2], code;
 
 	must(!fd_socketpair(pair, &e));
 	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
@@ -160,11 +169,13 @@ static int role_up(unsigned port, const char *ca, pid_t *pid)
 		if (!getenv("TEST_VERBOSE"))
 			must(dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2) == 2);
 		close(pair[0]);
-		_exit(auth_fetch_main(
+		setenv("HOSTALIASES", "/dev/null", 1);
+		code = auth_fetch_main(
 			&(struct fetch_opts){.url = url,
 					     .ca_file = ca,
 					     .auth_sock = pair[1],
-					     .uid = launch_fetch_uid(0)}));
+					     .uid = launch_fetch_uid(0)});
+		_exit(getenv("HOSTALIASES") ? 9 : code);
 	}
 	close(pair[1]);
 	return pair[0];
@@ -254,6 +265,32 @@ static void whom_it_believes(void)
 		"one that is too long");
 }
 
+/* 10 MiB that say they are, that do not say, and that never come to an end of the head. */
+static void floods(void)
+{
+	static const char *const heads[] = {
+		"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na00000\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: ",
+	};
+	AUTO_BUF b = {.max = 16 << 20};
+	struct cert good;
+
+	new_cert(&good, "localhost", &ca_key, "20991231235959");
+	for (unsigned i = 0; i < ARRAY_LEN(heads); i++) {
+		buf_reset(&b);
+		buf_str(&b, heads[i]);
+		while (b.n < 10 << 20)
+			buf_str(&b,
+				i == 3 ? "40\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+					 "xxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+				       : "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		refused(&good, buf_cstr(&b), ca_file, "10 MiB");
+	}
+}
+
 static bool failed(int line, uint64_t id, char why[400])
 {
 	static struct ipc_msg m;
@@ -299,7 +336,7 @@ static void nobody_there(void)
 	   "in the middle of a fetch it ends with its socket too");
 	close((int)n);
 	ok(wait_for((role_up(1, "/nonexistent", &role), role)) == 1,
-	   "without a bundle it ends");
+	   "without a bundle it ends, and without its environment");
 }
 
 int main(void)
@@ -323,6 +360,7 @@ int main(void)
 	fd = open(ca_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	must(fd >= 0 && !fd_write_all(fd, pem, n - 1));
 	whom_it_believes();
+	floods();
 	nobody_there();
 	unlink(ca_file);
 	rmdir(dir);

@@ -1,6 +1,8 @@
 /* Keys are read strictly, and a signature is believed only if it is one. */
 #include "tokens.h"
 
+#define RSA_MAX 2048
+
 static struct keys k;
 
 /* --- the RFCs' own examples --------------------------------------------------------------------- */
@@ -286,7 +288,7 @@ static void unusable_keys(void)
 		{"no point of the curve",
 		 "{\"kty\":\"EC\",\"crv\":\"P-256\","
 		 "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-		 "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a1\"}"},
+		 "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5b0\"}"},
 		{"another curve's name",
 		 "{\"kty\":\"EC\",\"crv\":\"secp256k1\","
 		 "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
@@ -321,6 +323,109 @@ static void unusable_keys(void)
 		buf_str(&b, texts[i].jwk);
 		unusable(texts[i].what, &b);
 	}
+}
+
+/* The point of an accepted key, its x by p more: the same point, if nobody looks. */
+static void other_points(void)
+{
+	static const char with[] =
+		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}";
+	/* (0, sqrt b) is on the curve; p is 0 */
+	static const struct {
+		const char *what, *x, *y;
+		bool good;
+	} rows[] = {
+		{"x = 0", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		 "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q", true},
+		{"x = p", "_____wAAAAEAAAAAAAAAAAAAAAD_______________8",
+		 "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q", false},
+		{"x of 31 bytes", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		 "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q", false},
+		{"x of 33 bytes", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		 "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q", false},
+		{"y of the twist", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		 "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_U", false},
+	};
+	AUTO_BUF b = {.max = 1 << 16};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct jwks *s;
+
+		buf_reset(&b);
+		buf_fmt(&b, with, rows[i].x, rows[i].y);
+		s = parse_one(buf_cstr(&b));
+		ok(!s == !rows[i].good, "P-256, %s: %s", rows[i].what,
+		   rows[i].good ? "taken, the control" : "not taken");
+		jwks_free(s);
+	}
+}
+
+/* As add_rsa_jwk, of these bytes. */
+static struct jwks *parse_rsa(const unsigned char *n, size_t n_bytes,
+			      const unsigned char *e, size_t e_bytes)
+{
+	AUTO_BUF b = {.max = 1 << 16};
+
+	buf_str(&b, "{\"kty\":\"RSA\",\"n\":\"");
+	add_base64(&b, n, n_bytes);
+	buf_str(&b, "\",\"e\":\"");
+	add_base64(&b, e, e_bytes);
+	buf_str(&b, "\"}");
+	return parse_one(buf_cstr(&b));
+}
+
+static void odd_rsa(void)
+{
+	static const struct {
+		const char *what;
+		unsigned char e[5];
+		size_t n;
+		bool good;
+	} exponents[] = {
+		{"3", {3}, 1, true},
+		{"65537, with zeroes before it", {0, 1, 0, 1}, 4, true},
+		{"0", {0}, 1, false},
+		{"1", {1}, 1, false}, /* then every signature is its own text */
+		{"1, with zeroes before it", {0, 0, 0, 1}, 4, false},
+		{"2", {2}, 1, false},
+		{"65536", {1, 0, 0}, 3, false},
+		{"five bytes", {1, 0, 0, 0, 1}, 5, false},
+	};
+	unsigned char n[RSA_MAX], e[4], three = 3;
+	const size_t bytes = rsa_public(&k, n, e);
+	struct jwks *s;
+
+	for (unsigned i = 0; i < ARRAY_LEN(exponents); i++) {
+		s = parse_rsa(n, bytes, exponents[i].e, exponents[i].n);
+		ok(!s == !exponents[i].good, "RSA, e is %s: %s", exponents[i].what,
+		   exponents[i].good ? "taken" : "not taken");
+		jwks_free(s);
+	}
+	n[bytes - 1] ^= 1;
+	s = parse_rsa(n, bytes, &three, 1);
+	ok(!s, "an even modulus of 2048 bits is not taken");
+	jwks_free(s);
+	n[bytes - 1] ^= 1;
+	s = parse_rsa(n + 1, bytes - 1, &three, 1);
+	ok(!s, "nor one of 2040");
+	jwks_free(s);
+	n[0] &= 0x7f;
+	n[0] |= 0x40;
+	s = parse_rsa(n, bytes, &three, 1);
+	ok(!s, "nor one of 2047");
+	jwks_free(s);
+	memmove(n + 512, n, bytes);
+	memset(n, 0, 512);
+	s = parse_rsa(n, 512 + bytes, &three, 1);
+	ok(!s, "nor one that is longer by zeroes only");
+	jwks_free(s);
+	memset(n, 0xff, sizeof(n));
+	s = parse_rsa(n, 1024, &three, 1);
+	ok(s, "8192 bits are taken");
+	jwks_free(s);
+	s = parse_rsa(n, 1025, &three, 1);
+	ok(!s, "one byte more is not: it would only cost time");
+	jwks_free(s);
 }
 
 static void weak_rsa(void)
@@ -452,7 +557,9 @@ int main(void)
 	published_examples();
 	forgeries();
 	unusable_keys();
+	other_points();
 	weak_rsa();
+	odd_rsa();
 	garbage();
 	many();
 	choosing();

@@ -104,6 +104,13 @@ static void algorithms(void)
 	bad_header("{\"alg\":[\"EdDSA\"]}");
 	bad_header("{\"ALG\":\"EdDSA\"}");
 	bad_header("{\"alg\":\"EdDSA\",\"alg\":\"none\"}");
+	/* a name may be written in more than one way, and is the same */
+	bad_header("{\"alg\":\"EdDSA\",\"\\u0061lg\":\"none\"}");
+	bad_header("{\"\\u0061lg\":\"none\",\"alg\":\"EdDSA\"}");
+	bad_header("{\"alg\":\"EdDSA\\u0000\"}");
+	bad_header("{\"alg\\u0000\":\"EdDSA\"}");
+	ok(check_text("{\"\\u0061lg\":\"EdDSA\"}", GOOD) == JWT_GOOD,
+	   "the control, escaped once, is good");
 }
 
 static void without_signature(void)
@@ -235,6 +242,20 @@ static void who(void)
 	bad_payload("{\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE
 		    "\",\"sub\":7,\"exp\":1700000600}");
 	bad_payload("{" WHO "\"sub\":\"root\",\"exp\":1700000600}");
+	bad_payload("{" WHO "\"s\\u0075b\":\"root\",\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE
+		    "\",\"sub\":\"a\\u0000\",\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"https://ID.example/tenant\",\"aud\":\"" AUDIENCE
+		    "\",\"sub\":\"a\",\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"" ISSUER
+		    "\",\"aud\":\"https://box.example\",\"sub\":\"a\","
+		    "\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE
+		    "/more\",\"sub\":\"a\",\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"" ISSUER "\",\"aud\":\"x " AUDIENCE
+		    "\",\"sub\":\"a\",\"exp\":1700000600}");
+	bad_payload("{\"iss\":\"" ISSUER "\",\"aud\":[[\"" AUDIENCE
+		    "\"]],\"sub\":\"a\",\"exp\":1700000600}");
 	ok(check_text(HEAD,
 		      "{\"iss\":\"" ISSUER
 		      "\",\"aud\":[\"https://other.example\",\"" AUDIENCE
@@ -405,6 +426,21 @@ static void too_long(void)
 	bad(buf_view(&b), "deeply nested");
 }
 
+/* A token whose payload is a token (RFC 7519 section 5.2), with and without saying so. */
+static void nested(void)
+{
+	AUTO_BUF inner = {.max = 1 << 16}, outer = {.max = 1 << 16};
+
+	make_token(&inner, &k, BY_ED, HEAD, GOOD);
+	must(check(buf_view(&inner)) == JWT_GOOD);
+	make_token(&outer, &k, BY_ED,
+		   "{\"alg\":\"EdDSA\",\"kid\":\"k\",\"cty\":\"JWT\"}",
+		   buf_cstr(&inner));
+	bad(buf_view(&outer), "a token in a token");
+	make_token(&outer, &k, BY_ED, HEAD, buf_cstr(&inner));
+	bad(buf_view(&outer), "nor when it does not say so");
+}
+
 static void name_of(const char *sub, char dst[SUP_PRINCIPAL_SIZE])
 {
 	AUTO_BUF p = {.max = 1 << 16};
@@ -415,6 +451,47 @@ static void name_of(const char *sub, char dst[SUP_PRINCIPAL_SIZE])
 		sub);
 	must(check_text(HEAD, buf_cstr(&p)) == JWT_GOOD);
 	memcpy(dst, last.id.principal, SUP_PRINCIPAL_SIZE);
+}
+
+/* On a screen each of these would be another's name, or none. */
+static void unseen_names(void)
+{
+	static const char *const subs[] = {
+		"a\\u0085b", "a\\u009bb",	"a\\u00a0",  "\\u202ea", "a\\u2066b",
+		"a\\u200b",  "a\\u2028b",	"\\ufeffa",  "a\\u00ad", "a\\u3164",
+		"a\\ufe0f",  "a\\udb40\\udc61", " a",	     "a ",	 " ",
+		"a\\u0008",  "a\\u061c",	"a\\u3000b", "a\\u2800", "a\\uffff",
+	};
+	char name[SUP_PRINCIPAL_SIZE], seen[ARRAY_LEN(subs)][SUP_PRINCIPAL_SIZE];
+	unsigned twice = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(subs); i++) {
+		name_of(subs[i], name);
+		ok(!strncmp(name, "oauth:id.example/tenant#~", 25), "%s is hashed",
+		   subs[i]);
+		for (unsigned j = 0; j < i; j++)
+			twice += !strcmp(seen[j], name);
+		memcpy(seen[i], name, sizeof(name));
+	}
+	ok(!twice, "each to a name of its own");
+	name_of("a b\\u4e2d\\ud83d\\ude00", name);
+	ok(!strcmp(name, "oauth:id.example/tenant#a b\344\270\255\360\237\230\200"),
+	   "the control, which is seen, is not: %s", name);
+}
+
+static void pretending(void)
+{
+	static const char *const subs[] = {"key:ci",	"cert:x",   "local:0",
+					   "anonymous", "#root",    "id.example#a",
+					   "../root",	"oauth:x#y"};
+	char name[SUP_PRINCIPAL_SIZE];
+
+	for (unsigned i = 0; i < ARRAY_LEN(subs); i++) {
+		name_of(subs[i], name);
+		ok(!strncmp(name, "oauth:id.example/tenant#", 24) &&
+			   !strcmp(name + 24, subs[i]),
+		   "whoever calls himself %s is %s", subs[i], name);
+	}
 }
 
 /* Different subs, different principals: never cut, never mixed up. */
@@ -435,6 +512,7 @@ static void names(void)
 	   "a name cannot pass for a hash: %s", b);
 	name_of("a\\u001bb", b);
 	ok(strstr(b, "#~"), "control characters are not put into a principal");
+	unseen_names();
 	name_of("J\\u00f6rg#1", b);
 	ok(!strcmp(b, "oauth:id.example/tenant#J\303\266rg#1"), "others may: %s", b);
 	text[1000] = 'x';
@@ -492,6 +570,8 @@ int main(void)
 	spellings();
 	too_long();
 	names();
+	pretending();
+	nested();
 	reasons_hold_nothing_of_the_token();
 	short_of_memory();
 	jwks_free(set);

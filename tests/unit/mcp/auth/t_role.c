@@ -22,6 +22,7 @@ static struct ipc_msg m;
 struct role {
 	pid_t pid;
 	int keeper, fetch;
+	bool up;
 };
 
 static void patient(int sock)
@@ -65,6 +66,7 @@ static void role_up(struct role *r, const char *jwks, const char *issuer)
 	r->fetch = fetch[0];
 	patient(r->keeper);
 	patient(r->fetch);
+	r->up = ipc_recv(r->keeper, &m, &e) == 1 && m.type == SUP_CHECKER_UP;
 }
 
 static int role_wait(struct role *r)
@@ -184,10 +186,11 @@ static void only_certificates(void)
 	struct role r;
 
 	role_up(&r, "{\"keys\":[]}", "");
-	ok(role_wait(&r) == 1, "a file without usable keys ends it");
+	ok(role_wait(&r) == 1 && !r.up, "a file without usable keys ends it");
 	role_up(&r, "garbage", "https://id.example");
-	ok(role_wait(&r) == 1, "so does one that is none");
+	ok(role_wait(&r) == 1 && !r.up, "so does one that is none");
 	role_up(&r, NULL, "");
+	ok(r.up, "it says when it is up");
 	ask(&r, 1, SUP_CHECK_TOKEN, SV("a.b.c"));
 	ok(verdict(&r, &c) == ERR_UNAUTHENTICATED,
 	   "without an issuer no token is taken");

@@ -231,6 +231,7 @@ static inline void rig_on_idle(void *arg)
 	r->idle++;
 }
 
+/* "nobody": where callers are not asked who they are. */
 static inline struct proto_peer *rig_peer(struct rig *r, const char *principal, bool http)
 {
 	struct err e = {0};
@@ -239,6 +240,7 @@ static inline struct proto_peer *rig_peer(struct rig *r, const char *principal, 
 							 .credential = SV("cred"),
 							 .principal = sv_of(principal),
 							 .standalone = &r->standalone.s,
+							 .nobody = !strcmp(principal, "nobody"),
 							 .http = http},
 			       &e);
 

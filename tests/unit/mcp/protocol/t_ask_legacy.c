@@ -76,6 +76,24 @@ static void t_many(void)
 	rig_close(&r);
 }
 
+/* A client that takes one JSON answer would never see the question. */
+static void t_no_way(void)
+{
+	struct rig_sink *sink;
+	struct rig r;
+
+	rig_open_more(&r);
+	hello(&r, r.p, "2025-11-25", CAPS);
+	rig_clear(&r);
+	sink = rig_sink_new(&r);
+	sink->s.alone = true;
+	proto_on_message(r.p, sv_of(QUIZ("5", "\"methods\":[\"elicitation\"]")),
+			 &sink->s);
+	ok(SAYS(&r, "\"id\":5", "\"isError\":true", "no event stream") && r.ended == 1,
+	   "where no question can be put the call ends at once");
+	rig_close(&r);
+}
+
 static void t_refused(void)
 {
 	static const struct {
@@ -307,6 +325,7 @@ int main(void)
 	t_kept();
 	t_one();
 	t_many();
+	t_no_way();
 	t_refused();
 	t_undeclared();
 	t_prompt();

@@ -123,9 +123,30 @@ static void t_oversize(void)
 		"\"remediation\":\""),
 	   "a message over the limit is answered, with the limit");
 	rig_clear(&r);
+	rig_clear(&r);
 	proto_on_oversize(r.p, SV("xxxx"), SV("xxxx"), 1000, &rig_sink_new(&r)->s);
 	ok(SAYS(&r, "\"id\":null,\"error\":{\"code\":-32600"),
 	   "also when nobody knows whose it was");
+	rig_close(&r);
+}
+
+/* Nobody has read it, so it need not be JSON. */
+static void t_oversize_id(void)
+{
+	struct rig r;
+
+	rig_open(&r);
+	rig_clear(&r);
+	proto_on_oversize(r.p, SV("{\"id\":\"\x01\",\"m"), SV("}"), 1000,
+			  &rig_sink_new(&r)->s);
+	ok(SAYS(&r, "\"id\":null,"), "what is no JSON is not sent back");
+	rig_clear(&r);
+	proto_on_oversize(r.p, SV("xxxx"), SV("x,\"id\":\"\xff\"}"), 1000,
+			  &rig_sink_new(&r)->s);
+	ok(SAYS(&r, "\"id\":null,"), "nor is what is no UTF-8");
+	rig_clear(&r);
+	proto_on_oversize(r.p, SV("{\"id\":007,"), SV("}"), 1000, &rig_sink_new(&r)->s);
+	ok(SAYS(&r, "\"id\":null,"), "nor is what is no number");
 	rig_close(&r);
 }
 
@@ -219,6 +240,7 @@ int main(void)
 	t_faults();
 	t_long_names();
 	t_oversize();
+	t_oversize_id();
 	t_no_memory();
 	t_birth();
 	return tap_done();

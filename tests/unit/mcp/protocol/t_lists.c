@@ -73,6 +73,9 @@ static void t_prompts(void)
 	say(&r, LEGACY("1", "prompts/list", ""));
 	ok(SAYS(&r, "\"title\":\"Plain\"", "!icons", "!ttlMs", "!resultType"),
 	   "2025-06-18 knows no icons");
+	say(&r, MODERN("1", "prompts/list", ""));
+	ok(SAYS(&r, "\"title\":\"Plain\"", "\"icons\":[{", "\"ttlMs\":"),
+	   "what is kept of one revision's list is not shown to another");
 	say(&r,
 	    LEGACY("1", "prompts/get",
 		   "\"name\":\"plain\",\"arguments\":{\"a\":\"x {{b}} \\\"\",\"z\":\"?\"}"));

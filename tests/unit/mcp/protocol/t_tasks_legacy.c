@@ -210,6 +210,36 @@ static void test_questions(void)
 	rig_close(&r);
 }
 
+/* A wait that takes one JSON answer is passed over: a question on it would never be seen. */
+static void test_questions_have_a_way(void)
+{
+	struct rig_sink *alone;
+	struct rig r;
+	char text[256];
+
+	open_at(&r, "2025-11-25");
+	make_task(&r);
+	memcpy(id, task_id(&r, 0), sizeof(id));
+	snprintf(text, sizeof(text),
+		 "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tasks/result\","
+		 "\"params\":{\"taskId\":\"%s\"}}",
+		 id);
+	rig_clear(&r);
+	alone = rig_sink_new(&r);
+	alone->s.alone = true;
+	proto_on_message(r.p, sv_of(text), &alone->s);
+	job_asks(0, "a", NULL);
+	ok(SAYS(&r, "notifications/tasks/status"), "it gets no question");
+	about(&r, ABOUT("4", "result"));
+	ok(SAYS(&r, "\"method\":\"elicitation/create\"") && r.sent[0].sink == r.last,
+	   "the next that can be asked does");
+	say(&r, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"action\":\"accept\"}}");
+	rig_clear(&r);
+	slow_end(1);
+	ok(r.n == 3 && r.ended == 2, "the result comes to both");
+	rig_close(&r);
+}
+
 static void test_list(void)
 {
 	struct proto_peer *mallory;
@@ -254,8 +284,8 @@ static void test_nobody(void)
 	struct rig r;
 
 	jobs_open(&r);
-	a = rig_peer(&r, "", true);
-	b = rig_peer(&r, "", true);
+	a = rig_peer(&r, "nobody", true);
+	b = rig_peer(&r, "nobody", true);
 	shake_hands(&r, a, "2025-11-25");
 	shake_hands(&r, b, "2025-11-25");
 	say_as(&r, a, ASKED("1", "may", TASK));
@@ -265,7 +295,7 @@ static void test_nobody(void)
 	say_as(&r, b, LIST(""));
 	ok(SAYS(&r, "\"tasks\":[]"), "another session of nobody does not");
 	proto_peer_free(a);
-	a = rig_peer(&r, "", true);
+	a = rig_peer(&r, "nobody", true);
 	shake_hands(&r, a, "2025-11-25");
 	say_as(&r, a, LIST(""));
 	ok(SAYS(&r, "\"tasks\":[]"), "nor one that took the place of the first");
@@ -306,6 +336,7 @@ int main(void)
 	test_misuse();
 	test_ends();
 	test_questions();
+	test_questions_have_a_way();
 	test_list();
 	test_nobody();
 	test_waiting();

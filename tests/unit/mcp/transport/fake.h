@@ -6,7 +6,7 @@
  *	now		result at once
  *	note		a notification, then the result, at once
  *	later		nothing until fake_answer, fake_note, fake_ask
- *	open, drop	sink.open, sink.drop, then as later
+ *	open, drop	sink.open, sink.drop, then as later; subscriptions/listen as open
  *	lost		an error with status 404
  * Modern is what the header mcp-protocol-version says is 2026-07-28. */
 #ifndef TESTS_TRANSPORT_FAKE_H
@@ -260,9 +260,10 @@ void proto_deliver(struct proto_peer *p, struct proto_in *in, struct proto_sink 
 		sink->end(sink);
 	} else if (in->initialize) {
 		fake_initialize(p, in, sink);
-	} else if (sv_eq(m, SV("later")) || sv_eq(m, SV("open")) || sv_eq(m, SV("drop"))) {
+	} else if (sv_eq(m, SV("later")) || sv_eq(m, SV("open")) || sv_eq(m, SV("drop")) ||
+		   sv_eq(m, SV("subscriptions/listen"))) {
 		fake_later(p, in, sink);
-		if (sv_eq(m, SV("open")) && sink->open)
+		if (!sv_eq(m, SV("later")) && !sv_eq(m, SV("drop")) && sink->open)
 			sink->open(sink);
 		if (sv_eq(m, SV("drop")) && sink->drop)
 			sink->drop(sink);
@@ -286,6 +287,13 @@ void proto_read(struct sv bytes, const struct proto_headers *headers, struct pro
 	headers->get(headers->arg, "mcp-protocol-version", &version);
 	ret->era = sv_eq(version, SV("2026-07-28")) ? PROTO_MODERN : PROTO_LEGACY;
 	ret->initialize = !ret->bad && sv_eq(ret->msg.method, SV("initialize"));
+	ret->asks = !ret->bad && ret->msg.kind == RPC_REQUEST;
+}
+
+bool proto_peer_takes(const struct proto_peer *p, const struct proto_in *in)
+{
+	(void)p;
+	return !in->bad;
 }
 
 void proto_in_finish(struct proto_in *in)
@@ -327,7 +335,8 @@ void proto_write_refusal(struct buf *b, struct sv id, int code, const struct err
 /* --- who is calling ---------------------------------------------------------------------------- */
 
 /* "bearer NAME" is key:NAME; "bearer bad", "bearer scope", "bearer down" are refused; "slow" waits
- * for fake_auth_now. */
+ * for fake_auth_now; "brief" expires after BRIEF_MS. */
+#define BRIEF_MS 50
 struct sup_auth {
 	struct loop_timer timer;
 	struct loop *loop;
@@ -353,6 +362,8 @@ static void fake_auth_done(struct sup_auth *a)
 	/* "bearer me.2" is me too, with another token */
 	snprintf(id.principal, sizeof(id.principal), "key:%.*s", (int)strcspn(a->credential, "."),
 		 a->credential);
+	if (!strcmp(a->credential, "bearer brief"))
+		id.expires_us = loop_wall_us() + BRIEF_MS * 1000;
 	fake_auths--;
 	a->on_done(a->arg, e.code ? NULL : &id, e.code ? &e : NULL);
 	mem_free(a);

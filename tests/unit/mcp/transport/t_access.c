@@ -15,58 +15,68 @@ static const struct streamable_site
 	strict = {.ports = ports, .nports = 1, .exposed = true, .allow_hosts = {"a.example", 9}};
 /* clang-format on */
 
+static const struct {
+	const struct streamable_site *site;
+	const char *host;
+	bool good;
+} host_rows[] = {
+	{&loopback, "127.0.0.1:8080", true},
+	{&loopback, "localhost:8080", true},
+	{&loopback, "LocalHost:8080", true},
+	{&loopback, "[::1]:8080", true},
+	{&loopback, "127.0.0.2:8080", true}, /* no name, so none that DNS could lend */
+	{&loopback, "127.0.0.2:8081", false},
+	{&loopback, "127.evil.example:8080", false},
+	{&loopback, "127.0.0.1a:8080", false},
+	{&loopback, "128.0.0.1:8080", false},
+	{&loopback, "localhost.:8080", false},
+	{&loopback, "[::ffff:127.0.0.1]:8080", false},
+	{&loopback, "", false},
+	{&loopback, "localhost", false},
+	{&loopback, "localhost:8081", false},
+	{&loopback, "evil.example:8080", false},
+	{&loopback, "localhost.evil.example:8080", false},
+	{&loopback, "127.0.0.1.evil.example:8080", false},
+	{&loopback, "127.0.0.1:8080@evil.example", false},
+	{&loopback, "127.0.0.1:08080", true},
+	{&loopback, "127.0.0.1:8080 ", false},
+	{&loopback, "127.0.0.1:-8080", false},
+	{&loopback, "127.0.0.1:99999", false},
+	{&loopback, "[::1", false},
+	{&loopback, "[::1]8080", false},
+	{&loopback, ":8080", false},
+	{&loopback, "192.168.0.1:8080", false},
+	{&eighty, "localhost", true},
+	{&eighty, "localhost:80", true},
+	{&listed, "a.example", true},
+	{&listed, "a.example:1234", true},
+	{&listed, "A.EXAMPLE", true},
+	{&listed, "b.example:99", true},
+	{&listed, "b.example:98", false},
+	{&listed, "b.example", false},
+	{&listed, "c.example", true},
+	{&listed, "d.example", false},
+	{&listed, "xa.example", false},
+	{&listed, "localhost:8080", true},
+	{&open, "anything.example", true},
+	{&bare, "anything.example", false},
+	{&bare, "192.0.2.1:8080", true},
+	{&bare, "[2001:db8::1]:8080", true},
+	{&bare, "localhost:1", true},
+	{&bare, "[evil.example]", false},
+	{&bare, "1.2.3.4.evil.example", false},
+	{&strict, "b.example", false},
+	{&strict, "a.example", true},
+	{&strict, "192.0.2.1", false},
+};
+
 static void hosts(void)
 {
-	const struct {
-		const struct streamable_site *site;
-		const char *host;
-		bool good;
-	} rows[] = {
-		{&loopback, "127.0.0.1:8080", true},
-		{&loopback, "localhost:8080", true},
-		{&loopback, "LocalHost:8080", true},
-		{&loopback, "[::1]:8080", true},
-		{&loopback, "localhost", false},
-		{&loopback, "localhost:8081", false},
-		{&loopback, "evil.example:8080", false},
-		{&loopback, "localhost.evil.example:8080", false},
-		{&loopback, "127.0.0.1.evil.example:8080", false},
-		{&loopback, "127.0.0.1:8080@evil.example", false},
-		{&loopback, "127.0.0.1:08080", true},
-		{&loopback, "127.0.0.1:8080 ", false},
-		{&loopback, "127.0.0.1:-8080", false},
-		{&loopback, "127.0.0.1:99999", false},
-		{&loopback, "[::1", false},
-		{&loopback, "[::1]8080", false},
-		{&loopback, ":8080", false},
-		{&loopback, "192.168.0.1:8080", false},
-		{&eighty, "localhost", true},
-		{&eighty, "localhost:80", true},
-		{&listed, "a.example", true},
-		{&listed, "a.example:1234", true},
-		{&listed, "A.EXAMPLE", true},
-		{&listed, "b.example:99", true},
-		{&listed, "b.example:98", false},
-		{&listed, "b.example", false},
-		{&listed, "c.example", true},
-		{&listed, "d.example", false},
-		{&listed, "xa.example", false},
-		{&listed, "localhost:8080", true},
-		{&open, "anything.example", true},
-		{&bare, "anything.example", false},
-		{&bare, "192.0.2.1:8080", true},
-		{&bare, "[2001:db8::1]:8080", true},
-		{&bare, "localhost:1", true},
-		{&strict, "b.example", false},
-		{&strict, "a.example", true},
-		{&strict, "192.0.2.1", false},
-	};
-
-	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
-		ok(access_host_ok(rows[i].site, sv_of(rows[i].host), false) ==
-			   rows[i].good,
-		   "host %s (row %u) is %s", rows[i].host, i,
-		   rows[i].good ? "ours" : "refused");
+	for (unsigned i = 0; i < ARRAY_LEN(host_rows); i++)
+		ok(access_host_ok(host_rows[i].site, sv_of(host_rows[i].host), false) ==
+			   host_rows[i].good,
+		   "host %s (row %u) is %s", host_rows[i].host, i,
+		   host_rows[i].good ? "ours" : "refused");
 	ok(access_host_ok(&loopback, SV("evil.example"), true),
 	   "on a Unix socket any name");
 }
@@ -90,6 +100,14 @@ static void origins(void)
 		{&plain, "http://localhost:8080", true},
 		{&plain, "http://127.0.0.1:8080", true},
 		{&plain, "http://[::1]:8080", true},
+		{&plain, "http://127.0.0.2:8080",
+		 false}, /* another user may listen there */
+		{&plain, "http://localhost.:8080", false},
+		{&plain, "http://a@localhost:8080", false},
+		{&plain, "http://localhost:8080#", false},
+		{&plain, "http://LOCALHOST:8080", true},
+		{&plain, "HTTP://localhost:8080", false},
+		{&plain, "chrome-extension://abc", false},
 		{&plain, "https://localhost:8080", false},
 		{&plain, "http://localhost:3000", false},
 		{&plain, "http://localhost", false},

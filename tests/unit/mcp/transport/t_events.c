@@ -27,6 +27,19 @@ static void ring_bytes(void)
 	ok(!all && !mine, "counted out");
 }
 
+static void tags(void)
+{
+	struct ring one, other;
+	char first[TAG_SIZE];
+
+	ring_init(&one);
+	ring_init(&other);
+	ok(strlen(ring_tag(&one)) == TAG_SIZE - 1, "a tag: %s", ring_tag(&one));
+	memcpy(first, ring_tag(&one), sizeof(first));
+	ok(!strcmp(first, ring_tag(&one)), "one for the stream's life");
+	ok(strcmp(first, ring_tag(&other)) != 0, "another stream has another");
+}
+
 static void ids(void)
 {
 	struct sv tag;
@@ -44,6 +57,7 @@ static void ids(void)
 int main(void)
 {
 	ring_bytes();
+	tags();
 	ids();
 	return tap_done();
 }

@@ -1,6 +1,24 @@
 /* t_limits.c: how much is kept, how many sessions, for how long. */
 #include "tests/unit/mcp/transport/legacy.h"
 
+/* As in_session, and past the question who calls: the answer is remembered for a second only. */
+static struct http_exchange *sent(struct rig *r, struct http_exchange *x)
+{
+	in_session(x);
+	while (fake_auths)
+		rig_turn(r);
+	return x;
+}
+
+static struct http_exchange *listen_on(struct rig *r, const char *last_event_id)
+{
+	struct http_exchange *x = get(last_event_id);
+
+	while (fake_auths)
+		rig_turn(r);
+	return x;
+}
+
 static void ring_limits(void)
 {
 	struct http_exchange *x, *back;
@@ -8,14 +26,14 @@ static void ring_limits(void)
 	struct rig r;
 
 	rig_begin(&r, NULL, INITIALIZE(NEW));
-	x = in_session(x_post(REQUEST(1, "open")));
+	x = sent(&r, x_post(REQUEST(1, "open")));
 	last_id(x, id, sizeof(id));
 	x_gone(x);
 	x_free(x);
 	for (unsigned i = 0; i < 1000; i++)
 		fake_note("1", i);
 	fake_answer("1");
-	back = get(id);
+	back = listen_on(&r, id);
 	ok(x_count(back, "data: ") == RING_EVENTS, "%u events are kept", RING_EVENTS);
 	ok(x_has(back, "{\"note\":999}") && x_count(back, "\"result\"") == 1,
 	   "the newest, and the answer");
@@ -38,7 +56,7 @@ static void session_bytes(void)
 		struct fake_request *q;
 		struct proto_sink *sink;
 
-		x = in_session(x_post(REQUEST(1, "open")));
+		x = sent(&r, x_post(REQUEST(1, "open")));
 		q = fake_find("1");
 		sink = q->sink;
 		q->peer = NULL;
@@ -55,6 +73,30 @@ static void session_bytes(void)
 	rig_close(&r);
 }
 
+/* Short answers are many: what is around them counts too. */
+static void session_streams(void)
+{
+	struct http_exchange *x;
+	unsigned kept = 0;
+	struct rig r;
+
+	rig_begin(&r, NULL, INITIALIZE(NEW));
+	for (unsigned i = 0; i < 30000; i++) {
+		x = sent(&r, x_post(REQUEST(1, "open")));
+		fake_answer("1");
+		x_free(x);
+	}
+	for (struct node *n = r.t->kept.next; n != &r.t->kept; n = n->next)
+		kept++;
+	ok(kept > 1000 && kept * sizeof(struct outlet) <= SESSION_RING_BYTES,
+	   "%u short answers are kept, %zu bytes around them", kept,
+	   kept * sizeof(struct outlet));
+	ok(r.t->ring_bytes <= SESSION_RING_BYTES, "%zu bytes", r.t->ring_bytes);
+	x = finish(&r, sent(&r, x_new(HTTP_DELETE, "/mcp")));
+	ok(status_and_free(x) == 204 && !r.t->ring_bytes, "with the session they go");
+	rig_close(&r);
+}
+
 static void ages(void)
 {
 	const struct streamable_opts o = {.open_ms = 1, .session_ms = 20, .keep_ms = 1};
@@ -62,13 +104,13 @@ static void ages(void)
 	struct rig r;
 
 	rig_begin(&r, &o, INITIALIZE(NEW));
-	x = in_session(x_post(REQUEST(1, "open")));
-	stream = get(NULL);
+	x = sent(&r, x_post(REQUEST(1, "open")));
+	stream = listen_on(&r, NULL);
 	fake_answer("1");
 	x_free(x);
 	ok(!list_empty(&r.t->kept), "an ended stream is kept");
 	rig_until(&r, list_empty(&r.t->kept));
-	x = in_session(x_post(REQUEST(2, "later")));
+	x = sent(&r, x_post(REQUEST(2, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	rig_until(&r, r.t->nsessions == 1);
 	ok(!fake_cancelled && !stream->ended, "only the one that is not in use ends");
@@ -79,6 +121,40 @@ static void ages(void)
 	ok(!fake_peers, "nothing is left");
 	x_free(x);
 	x_free(stream);
+	rig_close(&r);
+}
+
+/* A stream that only listens ends with what it was opened with; a call goes on. */
+static void expired(void)
+{
+	const struct streamable_opts o = {.keepalive_ms = 40};
+	struct http_exchange *listener, *call, *get_stream;
+	struct rig r;
+
+	rig_open(&r, &o);
+	begin(&r, INITIALIZE(NEW), "Bearer brief");
+	listener = x_post(REQUEST(1, "subscriptions/listen"));
+	x_set(listener, "mcp-protocol-version", "2026-07-28");
+	x_set(listener, "authorization", "Bearer brief");
+	call = x_post(REQUEST(2, "open"));
+	x_set(call, "mcp-protocol-version", "2026-07-28");
+	x_set(call, "authorization", "Bearer brief");
+	get_stream = x_new(HTTP_GET, "/mcp");
+	x_set(get_stream, "accept", "text/event-stream");
+	x_set(get_stream, "authorization", "Bearer brief");
+	x_set(get_stream, "mcp-session-id", session_id);
+	x_go(listener);
+	x_go(call);
+	x_go(get_stream);
+	rig_until(&r, listener->ended && get_stream->ended);
+	ok(x_has(listener, "has expired") && x_has(listener, "\"id\":1"),
+	   "who listens is told that the credential has expired");
+	ok(call->streaming && !call->ended, "a call goes on");
+	fake_answer("2");
+	ok(call->ended && x_has(call, "\"id\":2,\"result\""), "and is answered");
+	x_free(listener);
+	x_free(call);
+	x_free(get_stream);
 	rig_close(&r);
 }
 
@@ -94,15 +170,15 @@ static void shares(void)
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	memcpy(second, session_id, sizeof(second));
 	memcpy(session_id, first, sizeof(first));
-	call = in_session(x_post(REQUEST(1, "later")));
+	call = sent(&r, x_post(REQUEST(1, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	memcpy(third, session_id, sizeof(third));
 	ok(*third && r.t->nsessions == 2, "a third of one's own ends another");
 	memcpy(session_id, second, sizeof(second));
-	ok(status_and_free(in_session(x_post(REQUEST(2, "now")))) == 404,
+	ok(status_and_free(sent(&r, x_post(REQUEST(2, "now")))) == 404,
 	   "the one without a call");
 	memcpy(session_id, third, sizeof(third));
-	x = in_session(x_post(REQUEST(3, "later")));
+	x = sent(&r, x_post(REQUEST(3, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	ok(!*session_id, "all in use: no more");
 	begin(&r, INITIALIZE(NEW), "Bearer you");
@@ -133,7 +209,9 @@ int main(void)
 {
 	ring_limits();
 	session_bytes();
+	session_streams();
 	ages();
+	expired();
 	shares();
 	no_owner_no_share();
 	ok(!fake_exchanges, "every exchange was given back");

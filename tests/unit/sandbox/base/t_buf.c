@@ -84,6 +84,20 @@ static void t_format(void)
 	buf_reset(&b);
 	buf_fmt(&b, "%s", "01234567890");
 	ok(b.failed && b.n == 0, "a format is added whole or not at all");
+	buf_reset(&b);
+	buf_str(&b, "abc");
+	buf_fmt(&b, "%s", "01234567");
+	ok(b.failed && !strcmp(b.p, "abc"), "what was there stays, with its NUL");
+	buf_fmt(&b, "%d", 1);
+	ok(!strcmp(b.p, "abc"), "nothing is added to a buffer that failed");
+	buf_finish(&b);
+
+	buf_init(&b, 1000);
+	buf_fmt(&b, "%060d", 1);
+	buf_fmt(&b, "%0100d%s", 2, "!");
+	ok(b.n == 161 && strlen(b.p) == 161 && b.p[59] == '1' && b.p[159] == '2' &&
+		   b.p[160] == '!',
+	   "a format that needs more room is added after it");
 }
 
 static void t_consume(void)

@@ -154,6 +154,37 @@ static void t_every_pair(void)
 	ok(same, "what is UTF-8 can be read back");
 }
 
+/* Text is read 8 bytes at a time; alone, a byte is not. */
+static void t_every_place(void)
+{
+	unsigned wrong = 0;
+	AUTO_BUF alone = {0};
+	AUTO_BUF among = {0};
+	AUTO_BUF want = {0};
+
+	buf_init(&alone, 64);
+	buf_init(&among, 64);
+	buf_init(&want, 64);
+	for (int c = 0; c < 128; c++)
+		for (size_t at = 0; at < 17; at++) {
+			char text[] = "aaaaaaaaaaaaaaaaa";
+
+			text[at] = (char)c;
+			buf_reset(&alone);
+			buf_reset(&among);
+			buf_reset(&want);
+			json_quote(&alone, (struct sv){&text[at], 1});
+			json_quote(&among, (struct sv){text, 17});
+			buf_byte(&want, '"');
+			buf_add(&want, text, at);
+			buf_add(&want, alone.p + 1, alone.n - 2);
+			buf_add(&want, text + at + 1, 16 - at);
+			buf_byte(&want, '"');
+			wrong += !sv_eq(buf_view(&among), buf_view(&want));
+		}
+	ok(!wrong, "a byte is quoted alike wherever it stands: %u are not", wrong);
+}
+
 static void t_readers(void)
 {
 	struct cJSON *t =
@@ -210,6 +241,21 @@ static void t_int(void)
 	cJSON_Delete(word);
 }
 
+/* What some who read lines take for the end of one, and its neighbours. */
+static void t_line_ends(void)
+{
+	AUTO_BUF b = {0};
+
+	buf_init(&b, 4096);
+	json_quote(&b, SV("a\xc2\x84\xc2\x85\xc2\x86"
+			  "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa"
+			  "\xe2\x81\xa8z"));
+	ok(is(&b, SV("\"a\xc2\x84\\u0085\xc2\x86"
+		     "\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa"
+		     "\xe2\x81\xa8z\"")),
+	   "line ends of Unicode are escaped, no other character is");
+}
+
 int main(void)
 {
 	t_document();
@@ -217,7 +263,9 @@ int main(void)
 	t_ceiling();
 	t_quotes();
 	t_every_pair();
+	t_every_place();
 	t_readers();
 	t_int();
+	t_line_ends();
 	return tap_done();
 }

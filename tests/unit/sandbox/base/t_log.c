@@ -78,6 +78,8 @@ static void log_hostile(void)
 
 	err_set(&e, ERR_DENIED, "a\"b\nerror root event=fake \x1b[2J\xc3\xa9\\");
 	log_err("refused", &e);
+	err_fix(&e, "say \"please\"\n");
+	log_err("asked", &e);
 }
 
 static void t_escaped(void)
@@ -87,8 +89,11 @@ static void t_escaped(void)
 		  "event=refused code=denied cause=\"a\\x22b\\x0aerror root "
 		  "event=fake \\x1b[2J\\xc3\\xa9\\x5c\"\n"),
 	   "what came from outside cannot forge a line or drive a terminal");
-	ok(strchr(buf_cstr(&heard), '\n') == heard.p + heard.n - 1,
-	   "it stays one line");
+	ok(strstr(buf_cstr(&heard),
+		  "\\x5c\" remediation=\"say \\x22please\\x22\\x0a\"\n"),
+	   "what to do about it stands in the same line");
+	ok(strchr(strchr(buf_cstr(&heard), '\n') + 1, '\n') == heard.p + heard.n - 1,
+	   "each stays one line");
 	buf_finish(&heard);
 }
 

@@ -28,6 +28,12 @@ static void pair_up(int *ours, int *theirs)
 	*ours = p[1];
 }
 
+static void say(int sock, uint32_t type)
+{
+	ipc_start(&m, type, 0);
+	must(!ipc_send(sock, &m, NULL));
+}
+
 static void keeper_up(unsigned modes)
 {
 	struct err e = {0};
@@ -39,6 +45,7 @@ static void keeper_up(unsigned modes)
 	pair_up(&auth, &sock);
 	must(!loop_init(&k.loop, &e));
 	auth_init(&k.auth, sock, modes);
+	say(auth, SUP_CHECKER_UP);
 	must(!auth_open(&k, &e));
 }
 
@@ -338,6 +345,13 @@ static void no_yes_without_a_name(void)
 	fd_close(&k.auth.sock);
 	k.auth.modes = SUP_AUTH_OAUTH;
 	ok(auth_open(&k, NULL), "and without the role there is no OAuth");
+	keeper_down();
+	keeper_up(SUP_AUTH_LOCAL);
+	loop_del(&k.loop, &k.auth.io);
+	say(auth, SUP_CHECKED);
+	ok(auth_open(&k, NULL), "nor with one that says something else first");
+	fd_close(&auth);
+	ok(auth_open(&k, NULL), "nor with one that has ended");
 	keeper_down();
 }
 

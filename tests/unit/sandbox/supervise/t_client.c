@@ -1,0 +1,266 @@
+/* The front's side of a run: its id comes once, from the queue or at its start; a cancel is never lost;
+ * whoever breaks the order is no keeper. The keeper is a socket held by the test. */
+#include "sandbox/base/fd.h"
+#include "sandbox/base/log.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/supervise/wire.h"
+#include "tests/lib/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ID "run_0123456789abcdef0123456789abcdef"
+#define OTHER "run_ffffffffffffffffffffffffffffffff"
+
+static struct loop loop;
+static struct sup_client *client;
+static int keeper; /* the test's end */
+static unsigned lost, named, done;
+static char name[SUP_RUN_ID_SIZE];
+static enum sup_status status;
+static enum err_code code;
+
+static void on_lost(void *arg)
+{
+	(void)arg;
+	lost++;
+}
+
+static void on_accepted(void *arg, struct sv run_id)
+{
+	(void)arg;
+	named++;
+	must(!sv_copy(run_id, name, sizeof(name)));
+}
+
+static void on_done(void *arg, const struct sup_answer *a)
+{
+	(void)arg;
+	done++;
+	code = a->err ? a->err->code : ERR_NONE;
+	status = a->err ? SUP_STATUS_COUNT : a->result->status;
+}
+
+static void on_idle(struct loop_timer *t)
+{
+	loop_stop(t->arg);
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 8; i++) {
+		struct loop_timer t = {.on_due = on_idle, .arg = &loop};
+
+		loop.stopped = false;
+		loop_timer_set(&loop, &t, 0);
+		must(!loop_run(&loop, NULL));
+	}
+}
+
+static void up(void)
+{
+	struct err e = {0};
+	int p[2];
+
+	lost = named = done = 0;
+	must(!fd_socketpair(p, &e) && !fd_set_nonblock(p[0]) && !fd_set_nonblock(p[1]));
+	must(!loop_init(&loop, &e));
+	keeper = p[1];
+	client = sup_client_new(&loop, p[0], on_lost, NULL, &e);
+	must(client);
+}
+
+static void down(void)
+{
+	sup_client_free(client);
+	loop_finish(&loop);
+	fd_close(&keeper);
+}
+
+static struct sup_run *ask(void)
+{
+	return sup_client_run(client,
+			      &(struct sup_run_opts){.language = SV("bash"),
+						     .code_fd = -1,
+						     .input_fd = -1,
+						     .stdin_fd = -1,
+						     .on_done = on_done,
+						     .on_accepted = on_accepted},
+			      NULL);
+}
+
+/* The type of the next record, 0: none; its id in *ret_id. */
+static uint32_t next(uint64_t *ret_id)
+{
+	struct ipc_msg m;
+	uint32_t type = ipc_recv(keeper, &m, NULL) == 1 ? m.type : 0;
+
+	*ret_id = m.id;
+	ipc_finish(&m);
+	return type;
+}
+
+static uint64_t begin(void)
+{
+	uint64_t id;
+
+	must(ask() && next(&id) == SUP_RUN);
+	return id;
+}
+
+static void queue(uint64_t id, const char *run_id)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_QUEUED, id);
+	ipc_put_sv(&m, sv_of(run_id));
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+}
+
+static void accept_run(uint64_t id, const char *run_id)
+{
+	int out[2], errs[2];
+	struct ipc_msg m;
+
+	must(!fd_pipe(out, NULL) && !fd_pipe(errs, NULL));
+	ipc_start(&m, SUP_ACCEPTED, id);
+	ipc_put_sv(&m, sv_of(run_id));
+	ipc_put_u64(&m, 1000);
+	ipc_put_fd(&m, out[0]);
+	ipc_put_fd(&m, errs[0]);
+	must(!ipc_send(keeper, &m, NULL));
+	for (int i = 0; i < 2; i++) {
+		fd_close(&out[i]);
+		fd_close(&errs[i]);
+	}
+	turn();
+}
+
+static void end(uint64_t id, enum sup_status how)
+{
+	struct sup_result r = {.status = how};
+	struct ipc_msg m;
+
+	snprintf(r.run_id, sizeof(r.run_id), ID);
+	ipc_start(&m, SUP_ENDED, id);
+	wire_put_result(&m, &r);
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+}
+
+static void test_queued(void)
+{
+	uint64_t id;
+
+	up();
+	id = begin();
+	queue(id, ID);
+	ok(named == 1 && !strcmp(name, ID), "a run that waits has its id");
+	accept_run(id, ID);
+	ok(named == 1 && !lost, "which is told once");
+	end(id, SUP_EXITED);
+	ok(done == 1 && status == SUP_EXITED && !code, "and then it ends");
+	id = begin();
+	accept_run(id, ID);
+	ok(named == 2, "one that need not wait has it when it starts");
+	end(id, SUP_EXITED);
+	id = begin();
+	queue(id, ID);
+	end(id, SUP_CANCELLED);
+	ok(done == 3 && status == SUP_CANCELLED && !lost,
+	   "one that is cancelled while it waits ends as that");
+	down();
+}
+
+static void test_out_of_order(void)
+{
+	static const char *const what[] = {"another id than before", "queued twice",
+					   "queued when it runs", "no id"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(what); i++) {
+		uint64_t id;
+
+		up();
+		id = begin();
+		if (i == 2)
+			accept_run(id, ID);
+		else
+			queue(id, i == 3 ? "" : ID);
+		if (i == 0)
+			accept_run(id, OTHER);
+		else if (i < 3)
+			queue(id, ID);
+		ok(lost == 1 && done == 1 && code == ERR_LOST, "%s: no keeper",
+		   what[i]);
+		down();
+	}
+}
+
+/* Fills the keeper's socket; how many runs that took. */
+static unsigned fill(void)
+{
+	unsigned n = 0;
+
+	while (ask())
+		n++;
+	return n;
+}
+
+static void test_cancel_waits(void)
+{
+	struct sup_run *r, *given_up;
+	unsigned runs, stops = 0;
+	uint64_t id, got;
+	uint32_t type;
+
+	up();
+	r = ask();
+	given_up = ask();
+	must(next(&id) == SUP_RUN && next(&got) == SUP_RUN);
+	runs = fill();
+	sup_client_cancel(r);
+	sup_client_abandon(given_up);
+	for (unsigned i = 0; i < runs; i++)
+		must(next(&got) == SUP_RUN);
+	ok(!next(&got), "a cancel found no room");
+	turn();
+	while ((type = next(&got)))
+		stops += type == SUP_STOP && (got == id || got == id + 1);
+	ok(stops == 2, "so it comes when there is some");
+	sup_client_cancel(r);
+	turn();
+	ok(!next(&got), "and only once");
+	down();
+}
+
+static void test_cancel_too_late(void)
+{
+	struct sup_run *r;
+	uint64_t id, got;
+
+	up();
+	r = ask();
+	must(r && next(&id) == SUP_RUN);
+	fill();
+	sup_client_cancel(r);
+	end(id, SUP_CANCELLED);
+	ok(done == 1, "a run that has ended meanwhile");
+	while (next(&got) == SUP_RUN)
+		;
+	turn();
+	ok(!next(&got), "need not be stopped any more");
+	down();
+}
+
+int main(void)
+{
+	log_open("test", LOG_ERROR);
+	must(freopen("/dev/null", "w", stderr));
+	test_queued();
+	test_out_of_order();
+	test_cancel_waits();
+	test_cancel_too_late();
+	return tap_done();
+}
