@@ -168,7 +168,7 @@ uninstall:	## takes away what install put there
 
 # --- tests; V=asan runs any of them on the sanitized build ----------------------------------------
 
-# the HTTP server alone, for the flow tests
+# the HTTP server alone
 HTTPD  := $(B)/tests/lib/httpd
 $(HTTPD): $(HTTPD).o $(B)/fumehood.a
 	@echo "  link   $@"
@@ -184,9 +184,11 @@ check: deps	## unit, flow and escape tests; under 5 minutes
 units: $(UNIT)
 unit: $(UNIT)	## unit tests, and that the checks of lint can fail
 	@$(RUN) prove -j$(JOBS) --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
-# four at a time: a flow test mostly waits
-flow: $(BIN) $(HTTPD) $(MCPB)	## the real binary: stdio, HTTP, the command line
+# four at a time: these tests mostly wait
+flow: $(BIN) $(MCPB)	## the real binary: stdio, HTTP, the command line
 	$(PYTEST) -n 4 --dist loadfile tests/flow
+check-http: $(HTTPD)	## the HTTP server alone, before hostile clients
+	$(PYTEST) -n 4 --dist loadfile tests/http
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
 	$(PYTEST) tests/escape
 fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may be left
@@ -253,7 +255,7 @@ clean:		## all but what deps built
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
 .PHONY: all libraries deps deps-dev demo mcpb install uninstall check units unit flow escape fault \
-	check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
+	check-http check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
 	headers rooms includes sizes scripts doc help clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

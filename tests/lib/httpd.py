@@ -38,7 +38,7 @@ class Server:
 
     def __init__(self, *options, confine=True, fds=None, **limits):
         if not os.access(HTTPD, os.X_OK):
-            cannot(f"{HTTPD} is not built: run make flow")
+            cannot(f"{HTTPD} is not built: run make check-http")
         self.options = list(options) or ["--tcp"]
         words = [HTTPD, *self.options, *(f"{k}={v}" for k, v in limits.items())]
         if confine:
