@@ -279,33 +279,32 @@ size_t http_queued(const struct http_exchange *x)
 
 static const struct {
 	unsigned status;
-	const char *phrase;
 	enum err_code code;
-	const char *remediation;
+	const char *phrase, *remediation;
 } statuses[] = {
 	/* clang-format off */
-	{200, "OK", ERR_NONE, NULL},
-	{202, "Accepted", ERR_NONE, NULL},
-	{204, "No Content", ERR_NONE, NULL},
-	{304, "Not Modified", ERR_NONE, NULL},
-	{400, "Bad Request", ERR_INVALID, "send a well-formed HTTP request"},
-	{401, "Unauthorized", ERR_NONE, NULL},
-	{403, "Forbidden", ERR_NONE, NULL},
-	{404, "Not Found", ERR_NONE, NULL},
-	{405, "Method Not Allowed", ERR_NONE, NULL},
-	{406, "Not Acceptable", ERR_NONE, NULL},
-	{408, "Request Timeout", ERR_LIMIT, "send the whole request without pauses"},
-	{409, "Conflict", ERR_NONE, NULL},
-	{413, "Content Too Large", ERR_LIMIT, "send a smaller body"},
-	{414, "URI Too Long", ERR_LIMIT, "use a shorter request target"},
-	{415, "Unsupported Media Type", ERR_INVALID, "leave out Content-Encoding and send the body as it is"},
-	{417, "Expectation Failed", ERR_INVALID, "expect nothing but 100-continue"},
-	{429, "Too Many Requests", ERR_NONE, NULL},
-	{431, "Request Header Fields Too Large", ERR_LIMIT, "send fewer or shorter header fields"},
-	{500, "Internal Server Error", ERR_NONE, NULL},
-	{501, "Not Implemented", ERR_INVALID, "use plain HTTP/1.1 or HTTP/2"},
-	{503, "Service Unavailable", ERR_BUSY, "try again in a moment"},
-	{505, "HTTP Version Not Supported", ERR_INVALID, "use HTTP/1.1 or HTTP/2"},
+	{200, ERR_NONE, "OK", NULL},
+	{202, ERR_NONE, "Accepted", NULL},
+	{204, ERR_NONE, "No Content", NULL},
+	{304, ERR_NONE, "Not Modified", NULL},
+	{400, ERR_INVALID, "Bad Request", "send a well-formed HTTP request"},
+	{401, ERR_NONE, "Unauthorized", NULL},
+	{403, ERR_NONE, "Forbidden", NULL},
+	{404, ERR_NONE, "Not Found", NULL},
+	{405, ERR_NONE, "Method Not Allowed", NULL},
+	{406, ERR_NONE, "Not Acceptable", NULL},
+	{408, ERR_LIMIT, "Request Timeout", "send the whole request without pauses"},
+	{409, ERR_NONE, "Conflict", NULL},
+	{413, ERR_LIMIT, "Content Too Large", "send a smaller body"},
+	{414, ERR_LIMIT, "URI Too Long", "use a shorter request target"},
+	{415, ERR_INVALID, "Unsupported Media Type", "leave out Content-Encoding and send the body as it is"},
+	{417, ERR_INVALID, "Expectation Failed", "expect nothing but 100-continue"},
+	{429, ERR_NONE, "Too Many Requests", NULL},
+	{431, ERR_LIMIT, "Request Header Fields Too Large", "send fewer or shorter header fields"},
+	{500, ERR_NONE, "Internal Server Error", NULL},
+	{501, ERR_INVALID, "Not Implemented", "use plain HTTP/1.1 or HTTP/2"},
+	{503, ERR_BUSY, "Service Unavailable", "try again in a moment"},
+	{505, ERR_INVALID, "HTTP Version Not Supported", "use HTTP/1.1 or HTTP/2"},
 	/* clang-format on */
 };
 

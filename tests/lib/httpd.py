@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 
+import goaway  # noqa: F401
 import h2.config
 import h2.connection
 import h2.events

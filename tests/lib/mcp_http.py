@@ -27,13 +27,10 @@ import mcp
 import processes
 
 try:
+    import goaway
     import h2.config
     import h2.connection
     import h2.events
-    # This library takes GOAWAY for the end of everything; RFC 9113, 6.8 lets open streams end.
-    OPEN = h2.connection.ConnectionState.CLIENT_OPEN
-    h2.connection.H2ConnectionStateMachine._transitions[
-        (OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY)] = (None, OPEN)
 except ImportError:
     h2 = None
 
