@@ -111,7 +111,7 @@ static unsigned needed_for(const struct tool_ask *ask)
 {
 	for (size_t i = 0; i < ARRAY_LEN(capabilities); i++) {
 		if (!capabilities[i].method ||
-		    strcmp(ask->method, capabilities[i].method))
+		    strcmp(ask->method, capabilities[i].method) != 0)
 			continue;
 		return capabilities[i].bit == PROTO_CAN_ELICIT &&
 				       asks_by_url(ask->params_json)

@@ -24,7 +24,7 @@ client_node() {
 mkdir -p build/bench
 if [ ! -d "$sdk" ] || [ -z "$(client_node)" ]; then
 	echo "installing the TypeScript SDK" >&2
-	if ! { bash .ci/deps.sh clients && sh tests/clients/run.sh ts_sdk_v1; } \
+	if ! { bash .ci/deps.sh clients && bash tests/clients/run.sh ts_sdk_v1; } \
 		>build/bench/install.log 2>&1; then
 		tail -n 15 build/bench/install.log >&2
 	fi
