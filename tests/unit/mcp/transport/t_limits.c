@@ -1,24 +1,6 @@
 /* t_limits.c: how much is kept, how many sessions, for how long. */
 #include "tests/unit/mcp/transport/legacy.h"
 
-/* As in_session, and past the question who calls: the answer is remembered for a second only. */
-static struct http_exchange *sent(struct rig *r, struct http_exchange *x)
-{
-	in_session(x);
-	while (fake_auths)
-		rig_turn(r);
-	return x;
-}
-
-static struct http_exchange *listen_on(struct rig *r, const char *last_event_id)
-{
-	struct http_exchange *x = get(last_event_id);
-
-	while (fake_auths)
-		rig_turn(r);
-	return x;
-}
-
 static void ring_limits(void)
 {
 	struct http_exchange *x, *back;
@@ -26,14 +8,14 @@ static void ring_limits(void)
 	struct rig r;
 
 	rig_begin(&r, NULL, INITIALIZE(NEW));
-	x = sent(&r, x_post(REQUEST(1, "open")));
+	x = in_session(x_post(REQUEST(1, "open")));
 	last_id(x, id, sizeof(id));
 	x_gone(x);
 	x_free(x);
 	for (unsigned i = 0; i < 1000; i++)
 		fake_note("1", i);
 	fake_answer("1");
-	back = listen_on(&r, id);
+	back = get(id);
 	ok(x_count(back, "data: ") == RING_EVENTS, "%u events are kept", RING_EVENTS);
 	ok(x_has(back, "{\"note\":999}") && x_count(back, "\"result\"") == 1,
 	   "the newest, and the answer");
@@ -56,7 +38,7 @@ static void session_bytes(void)
 		struct fake_request *q;
 		struct proto_sink *sink;
 
-		x = sent(&r, x_post(REQUEST(1, "open")));
+		x = in_session(x_post(REQUEST(1, "open")));
 		q = fake_find("1");
 		sink = q->sink;
 		q->peer = NULL;
@@ -82,7 +64,7 @@ static void session_streams(void)
 
 	rig_begin(&r, NULL, INITIALIZE(NEW));
 	for (unsigned i = 0; i < 30000; i++) {
-		x = sent(&r, x_post(REQUEST(1, "open")));
+		x = in_session(x_post(REQUEST(1, "open")));
 		fake_answer("1");
 		x_free(x);
 	}
@@ -92,7 +74,7 @@ static void session_streams(void)
 	   "%u short answers are kept, %zu bytes around them", kept,
 	   kept * sizeof(struct outlet));
 	ok(r.t->ring_bytes <= SESSION_RING_BYTES, "%zu bytes", r.t->ring_bytes);
-	x = finish(&r, sent(&r, x_new(HTTP_DELETE, "/mcp")));
+	x = finish(&r, in_session(x_new(HTTP_DELETE, "/mcp")));
 	ok(status_and_free(x) == 204 && !r.t->ring_bytes, "with the session they go");
 	rig_close(&r);
 }
@@ -104,13 +86,13 @@ static void ages(void)
 	struct rig r;
 
 	rig_begin(&r, &o, INITIALIZE(NEW));
-	x = sent(&r, x_post(REQUEST(1, "open")));
-	stream = listen_on(&r, NULL);
+	x = in_session(x_post(REQUEST(1, "open")));
+	stream = get(NULL);
 	fake_answer("1");
 	x_free(x);
 	ok(!list_empty(&r.t->kept), "an ended stream is kept");
 	rig_until(&r, list_empty(&r.t->kept));
-	x = sent(&r, x_post(REQUEST(2, "later")));
+	x = in_session(x_post(REQUEST(2, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	rig_until(&r, r.t->nsessions == 1);
 	ok(!fake_cancelled && !stream->ended, "only the one that is not in use ends");
@@ -170,15 +152,15 @@ static void shares(void)
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	memcpy(second, session_id, sizeof(second));
 	memcpy(session_id, first, sizeof(first));
-	call = sent(&r, x_post(REQUEST(1, "later")));
+	call = in_session(x_post(REQUEST(1, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	memcpy(third, session_id, sizeof(third));
 	ok(*third && r.t->nsessions == 2, "a third of one's own ends another");
 	memcpy(session_id, second, sizeof(second));
-	ok(status_and_free(sent(&r, x_post(REQUEST(2, "now")))) == 404,
+	ok(status_and_free(in_session(x_post(REQUEST(2, "now")))) == 404,
 	   "the one without a call");
 	memcpy(session_id, third, sizeof(third));
-	x = sent(&r, x_post(REQUEST(3, "later")));
+	x = in_session(x_post(REQUEST(3, "later")));
 	begin(&r, INITIALIZE(NEW), "Bearer me");
 	ok(!*session_id, "all in use: no more");
 	begin(&r, INITIALIZE(NEW), "Bearer you");
