@@ -56,7 +56,7 @@ GUESTSRC := $(sort $(wildcard sandbox/guest/*.c)) \
 SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*')) \
            sandbox/guest/frame.c
 HDR     := $(sort $(shell find mcp tools sandbox -name '*.h'))
-OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o
+OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/drivers_blob.o
 LIBOBJ  := $(filter-out $(B)/mcp/main.o,$(OBJ))
 UNITSRC := $(sort $(shell find tests/unit -name 't_*.c'))
 UNIT    := $(UNITSRC:%.c=$(B)/%)
@@ -109,6 +109,14 @@ build/guest: $(GUESTSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
 $(B)/guest_blob.o: build/guest
 	@mkdir -p $(@D)
 	$(Q)printf '.section .rodata\n.globl guest_blob, guest_blob_end\n.balign 16\nguest_blob:\n.incbin "build/guest"\nguest_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
+
+# the language drivers, as bytes between NAME and NAME_end
+DRIVERS := $(addprefix sandbox/guest/drivers/driver.,py js sh)
+$(B)/drivers_blob.o: $(DRIVERS)
+	@mkdir -p $(@D)
+	$(Q){ printf '.section .rodata\n'; for f in $^; do n=$${f##*/}; n=$${n%.*}_$${n#*.}; \
+		printf '.globl %s, %s_end\n%s:\n.incbin "%s"\n%s_end:\n.byte 0\n' $$n $$n $$n $$f $$n; done; \
+		printf '.section .note.GNU-stack,"",%%progbits\n'; } | $(CC) -x assembler -c -o $@ -
 
 # all but main, for tests and fuzzers
 $(B)/fumehood.a: $(LIBOBJ)
@@ -187,6 +195,8 @@ unit: $(UNIT)	## unit tests, and that the checks of lint can fail
 # four at a time: these tests mostly wait
 flow: $(BIN) $(MCPB)	## the real binary: stdio, HTTP, the command line
 	$(PYTEST) -n 4 --dist loadfile tests/flow
+check-drivers:	## the language drivers of sessions, played to by a guest
+	$(PYTEST) -n 4 tests/drivers
 check-http: $(HTTPD)	## the HTTP server alone, before hostile clients
 	$(PYTEST) -n 4 --dist loadfile tests/http
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
@@ -254,7 +264,7 @@ clean:		## all but what deps built
 	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
-.PHONY: all libraries deps deps-dev demo mcpb install uninstall check units unit flow escape fault \
+.PHONY: all libraries deps deps-dev demo mcpb install uninstall check units unit flow escape fault check-drivers \
 	check-http check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
 	headers rooms includes sizes scripts doc help clean
 .SECONDARY:

@@ -30,7 +30,9 @@ static int limit(int what, uint64_t value)
 }
 
 /* The out-of-memory killer takes the program before the guest, whatever their sizes. A process that
- * is not dumpable does not own its own files in /proc; nothing else runs in the room yet. */
+ * is not dumpable does not own its own files in /proc. Dumpable, it is still out of reach of what
+ * else may run in the room, as long as it has capabilities those lack: in a session the caller makes it not
+ * dumpable again before it gives them up. */
 static int die_first(void)
 {
 	AUTO_FD fd = -1;
@@ -73,7 +75,7 @@ int confine_privileges(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-int confine_files(void)
+int confine_files(const char *more)
 {
 	static const char *const readable[] = {"/usr",	 "/bin",   "/sbin", "/lib",
 					       "/lib32", "/lib64", "/etc",  "/proc"};
@@ -85,6 +87,7 @@ int confine_files(void)
 		bad = bad || landlock_allow(&l, readable[i], LANDLOCK_READ);
 	for (unsigned i = 0; i < ARRAY_LEN(writable); i++)
 		bad = bad || landlock_allow(&l, writable[i], LANDLOCK_ALL);
+	bad = bad || (more && landlock_allow(&l, more, LANDLOCK_ALL));
 	bad = bad || landlock_allow(&l, "/dev", LANDLOCK_READ | LANDLOCK_WRITE_FILES);
 	return bad || landlock_enforce(&l) ? -1 : 0;
 }

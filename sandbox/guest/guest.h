@@ -14,6 +14,28 @@
  *	  <--- GUEST_ENDED          {wait status}, after the room is dead and reaped
  *	  EOF               --->    exit: the pid namespace dies with it
  *
+ * Or it serves a *session*: one standing room, and in it up to GUEST_SLOTS interpreters that
+ * stay, each running a driver (sandbox/guest/drivers) that takes one call after another, and
+ * programs of their own beside them. A guest serves one run or one session, by its first record.
+ *
+ *	keeper                    guest
+ *	  GUEST_OPEN        --->    make the room
+ *	  <--- GUEST_OPENED         {workspace dirfd}; or GUEST_FAILED, and the guest ends
+ *	  GUEST_CALL        --->    start the slot's interpreter if it does not run; unpack; run
+ *	  <--- GUEST_CALL_STARTED   {when, pidfd if a process was started for it}
+ *	  <--- GUEST_CALL_ENDED     {how, status, when}; or GUEST_FAILED: it was not run
+ *	  GUEST_INTERRUPT, GUEST_KILL {slot}; the record's id is the call meant, 0 any
+ *	  <--- GUEST_DIED           {slot, wait status, when}: an interpreter, between calls
+ *	  GUEST_FILE_OP     --->    list, read, write, delete beneath /workspace
+ *	  <--- GUEST_FILE_DONE      {errno, what it is, descriptor}
+ *	  EOF               --->    exit
+ *
+ * The id of a GUEST_CALL or GUEST_FILE_OP is the keeper's, unique and not 0; its answers carry it.
+ * Each call is answered by exactly one of GUEST_FAILED and GUEST_CALL_ENDED, each file operation
+ * by one GUEST_FILE_DONE. GUEST_CALL_STARTED comes at most once, before either, and may be
+ * missing: the call was killed or interrupted early, or its files could not be unpacked. After
+ * GUEST_FAILED a process that was started for the call is gone; an interpreter that was there goes on.
+ *
  * Everything the guest sends is hostile bytes to the keeper. */
 #ifndef SANDBOX_GUEST_H
 #define SANDBOX_GUEST_H
@@ -22,6 +44,7 @@
 
 #define GUEST_CTL_FD 3		/* the control socket */
 #define GUEST_SELF_FD 4		/* the guest's own program, closed by it at once */
+#define GUEST_RUN_DIR "/run/fumehood"	/* a session's, between guest and drivers: a tmpfs, mode 0700 */
 #define GUEST_MAX_ARGS 16
 #define GUEST_MAX_ENV 24
 
@@ -31,6 +54,17 @@ enum guest_type {
 	GUEST_STARTED,	/* guest -> keeper: u64 when, CLOCK_MONOTONIC us; fds = program's pidfd, /workspace */
 	GUEST_ENDED,	/* guest -> keeper: u32 wait status as of wait(2), u64 when */
 	GUEST_FAILED,	/* guest -> keeper: cstr stage, u32 errno */
+	/* a session's */
+	GUEST_OPEN,	/* guest_put_open */
+	GUEST_OPENED,	/* guest -> keeper: fd = /workspace */
+	GUEST_CALL,	/* guest_put_call */
+	GUEST_CALL_STARTED, /* guest -> keeper, these three: guest_put_word */
+	GUEST_CALL_ENDED,
+	GUEST_DIED,
+	GUEST_INTERRUPT, /* u32 slot: SIGINT to the process group; the code stops, the state stays */
+	GUEST_KILL,	/* u32 slot: SIGKILL to all of its session id; a file operation is given up */
+	GUEST_FILE_OP,	/* guest_put_file */
+	GUEST_FILE_DONE, /* guest -> keeper: guest_put_file_done */
 };
 
 /* GUEST_RUN: the fields in this order, then the fds in this order. Strings are borrowed. */
@@ -66,5 +100,104 @@ struct guest_entry {
  * parts or empty ones. */
 int guest_next_entry(struct sv *rest, struct guest_entry *ret);
 bool guest_path_ok(struct sv path);
+
+/* --- sessions -------------------------------------------------------------------------------- */
+
+#define GUEST_SLOTS 8		/* interpreters at a time */
+#define GUEST_PROGRAMS 32	/* programs of their own at a time; one more fails with EBUSY */
+#define GUEST_FILE_OPS 8	/* file operations at a time; the same */
+#define GUEST_NO_SLOT 0xffffffffu /* for what has none: then the record's id says which is meant */
+#define GUEST_SPARE_PROCESSES 4	/* of the guest's own in the room, to be added to the limit */
+
+/* GUEST_OPEN: of r the limits, landlock and filter_fd. Strings are empty, other fds -1. */
+void guest_put_open(struct ipc_msg *m, const struct guest_run *r);
+int guest_get_open(struct ipc_msg *m, struct guest_run *r);
+
+/* GUEST_CALL. With a driver: for the interpreter of `slot`. run.out_fd, run.err_fd, rich_fd and
+ * driver_fd are there all or none, with the interpreter, args and env of `run`; they are used only if the
+ * interpreter does not run yet (without them such a call fails with ESRCH and can be sent again). run.code_fd must be there;
+ * run.stdin_fd is a memfd or the read end of a pipe; run.code_name is not used.
+ * Without (driver "", slot GUEST_NO_SLOT): a program of its own, as by GUEST_RUN; out and err must
+ * be there. run.filter_fd -1: the session's. The limits of `run` are not sent: the session's hold. */
+struct guest_call {
+	uint32_t slot;
+	struct sv driver;	/* its file name, "driver.py": it is started as
+				 * `interpreter args... /run/fumehood/driver.py` */
+	struct guest_run run;
+	int rich_fd;		/* write end of a pipe: descriptor 4 of the interpreter */
+	int driver_fd;		/* the driver's text, a sealed memfd */
+};
+void guest_put_call(struct ipc_msg *m, const struct guest_call *c);
+int guest_get_call(struct ipc_msg *m, struct guest_call *c);
+void guest_close_call(struct guest_call *c);	/* all its fds */
+
+/* GUEST_INTERRUPT and GUEST_KILL. What has ended meanwhile, or is another call than the record's
+ * id says, is not touched, and nothing is answered. */
+void guest_put_slot(struct ipc_msg *m, uint32_t slot);
+int guest_get_slot(struct ipc_msg *m, uint32_t *ret);
+
+/* What the guest tells about calls. */
+enum guest_how { GUEST_BY_DRIVER = 1, GUEST_BY_KERNEL };
+struct guest_word {
+	uint64_t when_us;	/* CLOCK_MONOTONIC */
+	int pidfd;		/* GUEST_CALL_STARTED: of the process started for this call, or -1: the
+				 * interpreter was there */
+	enum guest_how how;	/* GUEST_CALL_ENDED: the driver's word and the interpreter goes on, or
+				 * the process has ended */
+	uint32_t status;	/* exit code 0..255, or as of wait(2); GUEST_DIED: as of wait(2) */
+	uint32_t slot;		/* GUEST_DIED */
+};
+/* By m->type, one of GUEST_CALL_STARTED, GUEST_CALL_ENDED, GUEST_DIED. get: the fd is the caller's. */
+void guest_put_word(struct ipc_msg *m, const struct guest_word *w);
+int guest_get_word(struct ipc_msg *m, struct guest_word *w);
+
+/* GUEST_FILE_OP. Paths as of guest_path_ok, relative to /workspace. Symbolic links are never
+ * followed, neither in the middle nor at the end (ELOOP). Nothing but a regular file is opened
+ * (EINVAL, EISDIR). */
+enum guest_file_kind { GUEST_LIST = 1, GUEST_READ, GUEST_WRITE, GUEST_DELETE };
+enum { GUEST_KEEP = 1 };	/* flag of GUEST_WRITE: what is there stays (EEXIST) */
+struct guest_file {
+	enum guest_file_kind op;
+	struct sv path;		/* GUEST_LIST: may be "", all; of a file: its own row */
+	uint32_t flags;
+	uint32_t max_rows;	/* GUEST_LIST */
+	/* GUEST_WRITE: the content, to its end, from a memfd or a pipe. Fewer or more bytes than
+	 * these: ENODATA, EFBIG, and nothing has changed. Folders on the way are made, what was there is
+	 * replaced at once. */
+	uint64_t min_bytes, max_bytes;
+	int data_fd;
+};
+void guest_put_file(struct ipc_msg *m, const struct guest_file *f);
+int guest_get_file(struct ipc_msg *m, struct guest_file *f);
+
+enum guest_node { GUEST_NODE_FILE = 1, GUEST_NODE_DIR, GUEST_NODE_LINK, GUEST_NODE_OTHER };
+enum { GUEST_MORE = 1 };	/* flag of GUEST_LIST's answer: there is more than was listed */
+struct guest_file_done {
+	uint32_t sys;		/* errno; 0 done, and then: */
+	enum guest_node node;	/* what is there, was listed or deleted */
+	uint32_t flags;
+	uint64_t size;		/* of the file; GUEST_LIST: of the list, in bytes */
+	int64_t mtime_ns;
+	int fd;			/* GUEST_READ: the file, read-only. GUEST_LIST: a sealed memfd of rows. Else -1.
+				 * For the receiver to check: it is the guest's word */
+};
+void guest_put_file_done(struct ipc_msg *m, const struct guest_file_done *d);
+int guest_get_file_done(struct ipc_msg *m, struct guest_file_done *d);
+
+/* A row of GUEST_LIST: {u8 node, u32 path bytes, u32 nlink, u64 size, disk bytes, inode, i64 mtime, ctime,
+ * path}. Folders come before what is in them; the path is relative to /workspace. */
+struct guest_row {
+	enum guest_node node;
+	uint32_t nlink;
+	uint64_t size, disk_bytes, inode;
+	int64_t mtime_ns, ctime_ns;
+	struct sv path;		/* borrowed from the list */
+};
+#define GUEST_ROW_HEAD 49
+#define GUEST_MAX_ROWS 100000
+/* Writes a row's head to dst. */
+void guest_put_row(char dst[GUEST_ROW_HEAD], const struct guest_row *r);
+/* Cuts the next row from *rest: 1, 0 at the end, -1 ill-formed (the path too: guest_path_ok). */
+int guest_next_row(struct sv *rest, struct guest_row *ret);
 
 #endif

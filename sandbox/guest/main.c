@@ -1,11 +1,11 @@
 /* main.c: the guest, PID 1 of a sandbox: makes rooms, starts programs in them, reaps, reports.
  *
- * Theory of operation. It serves one run. Not dumpable from the first instruction: the program runs under the same
+ * Theory of operation. It serves one run, here, or one session (session.h), by its first record. Not dumpable from the first instruction: the program runs under the same
  * uid and must not open this process' memory. All signals are blocked; SIGCHLD comes by signalfd. While a program
  * runs, two things can happen: a child ends, or the keeper speaks (only EOF is legal then). Death
  * of this process is death of the sandbox. */
 #include "sandbox/base/fd.h"
-#include "sandbox/guest/inside.h"
+#include "sandbox/guest/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,57 +20,25 @@
 
 static int child_fd = -1; /* signalfd for SIGCHLD */
 
-static void send_or_die(struct ipc_msg *m)
-{
-	if (ipc_send(GUEST_CTL_FD, m, NULL))
-		_exit(1);
-}
-
 static void say_up(void)
 {
 	struct ipc_msg m;
 
 	ipc_start(&m, GUEST_UP, 0);
-	send_or_die(&m);
-}
-
-static void say_failed(uint64_t id, const struct failure *f)
-{
-	struct ipc_msg m;
-
-	ipc_start(&m, GUEST_FAILED, id);
-	ipc_put_sv(&m, sv_of(f->stage));
-	ipc_put_u32(&m, (uint32_t)f->sys);
-	send_or_die(&m);
-}
-
-/* The room's /workspace as a descriptor: the keeper measures it after the end. */
-static int open_workspace(const struct room *room)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)room->pid);
-	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	tell(&m);
 }
 
 static void say_started(uint64_t id, const struct room *room, int program_pidfd)
 {
 	struct ipc_msg m;
-	AUTO_FD ws = open_workspace(room);
+	/* the keeper measures it after the end */
+	AUTO_FD ws = room_workspace(room);
 
 	ipc_start(&m, GUEST_STARTED, id);
-	ipc_put_u64(&m, now_us());
+	ipc_put_u64(&m, guest_now_us());
 	ipc_put_fd(&m, program_pidfd);
 	ipc_put_fd(&m, ws);
-	send_or_die(&m);
+	tell(&m);
 }
 
 /* Forks the program into the room. 0 once it has been exec'd, -1 with f filled. From then on every
@@ -148,25 +116,25 @@ static void serve(uint64_t id, struct guest_run *r)
 	uint64_t ended_us;
 	pid_t pid;
 
-	if (room_start(r, &room, &f)) {
-		say_failed(id, &f);
+	if (room_start(r, ROOM_ONE_RUN, &room, &f)) {
+		tell_failed(id, &f);
 		return;
 	}
 	if (start_program(r, &room, &pid, &pidfd, &f)) {
 		room_end(&room);
-		say_failed(id, &f);
+		tell_failed(id, &f);
 		return;
 	}
 	close_run(r);
 	say_started(id, &room, pidfd);
 	status = wait_program(pid);
-	ended_us = now_us();
+	ended_us = guest_now_us();
 	fd_close(&pidfd);
 	room_end(&room);
 	ipc_start(&m, GUEST_ENDED, id);
 	ipc_put_u32(&m, (uint32_t)status);
 	ipc_put_u64(&m, ended_us);
-	send_or_die(&m);
+	tell(&m);
 }
 
 /* Nothing may follow the request: whatever is there to read is the end. */
@@ -203,6 +171,8 @@ int main(void)
 	say_up();
 	if (ipc_recv(GUEST_CTL_FD, &m, NULL) != 1)
 		return 0;
+	if (m.type == GUEST_OPEN && !guest_get_open(&m, &r))
+		session_main(m.id, &r);
 	if (m.type != GUEST_RUN || guest_get_run(&m, &r))
 		return 1;
 	if (!keeper_has_gone())

@@ -1,11 +1,11 @@
 /* payload.c: the child that becomes the program: enter, unpack, confine, exec. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/guest/files.h"
 #include "sandbox/guest/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -89,47 +89,10 @@ static void push_env(struct start *s, struct sv name, struct sv value)
 	push(&s->envp, &s->envc, row);
 }
 
-/* The workspace is this room's own and nothing has run in it; RESOLVE_BENEATH all the same. */
-static int open_beneath(int dir, const char *path, uint64_t flags)
-{
-	struct open_how how = {.flags = flags | O_CLOEXEC,
-			       .mode = flags & O_CREAT ? 0644 : 0,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
-
-static int make_parents(int dir, char *path)
-{
-	for (char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
-		int bad;
-
-		*p = '\0';
-		bad = mkdirat(dir, path, 0755) && errno != EEXIST;
-		*p = '/';
-		if (bad)
-			return -1;
-	}
-	return 0;
-}
-
-static bool is_program(struct sv content)
-{
-	return sv_starts(content, SV("#!")) || sv_starts(content, SV("\177ELF"));
-}
-
 static void write_file(int dir, struct sv path, struct sv content)
 {
-	char *name = join(path, "", (struct sv){"", 0});
-	AUTO_FD fd = -1;
-
-	if (make_parents(dir, name))
+	if (files_unpack(dir, path, content))
 		fail("unpack files");
-	fd = open_beneath(dir, name, O_WRONLY | O_CREAT | O_TRUNC);
-	if (fd < 0 || fd_write_all(fd, content.p, content.n) ||
-	    (is_program(content) && fchmod(fd, 0755)))
-		fail("unpack files");
-	mem_free(name);
 }
 
 static void unpack(struct start *s, int dir, int input_fd)
@@ -205,19 +168,20 @@ static void set_stdio(const struct guest_run *r)
 		fail("standard streams");
 }
 
-static void enter(const struct room *room)
+int payload_enter(const struct room *room)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
 	if (setns(room->pidfd,
 		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
-		fail("enter the room");
+		return -1;
 	for (int sig = 1; sig < 32; sig++)
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(022);
 	setsid();
+	return 0;
 }
 
 /* The program the caller named. Not finding it is the caller's news, not a failure of ours: as a
@@ -251,14 +215,15 @@ _Noreturn void payload_main(const struct guest_run *r, const struct room *room,
 	struct start s = {.argc = 0};
 
 	fail_to = fail_fd;
-	enter(room);
+	if (payload_enter(room))
+		fail("enter the room");
 	prepare(&s, r);
 	set_stdio(r);
 	if (confine_limits(r))
 		fail("limits");
 	if (confine_privileges())
 		fail("drop capabilities");
-	if (r->landlock && confine_files())
+	if (r->landlock && confine_files(NULL))
 		fail("Landlock");
 	if (s.cwd[0] && chdir(s.cwd)) {
 		dprintf(2, "cwd %s: %s\n", s.cwd, strerror(errno));
@@ -273,6 +238,90 @@ _Noreturn void payload_main(const struct guest_run *r, const struct room *room,
 		_exit(probe_main());
 	}
 	if (!r->interpreter.n)
+		exec_argv(&s);
+	execve(s.argv[0], s.argv, s.envp);
+	fail("start the interpreter");
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+#define HIGH_FD 64 /* above all that a process starts with */
+
+/* 0 is stdin or /dev/null; 3 and 4 are an interpreter's only. First all go out of the way, so that
+ * none overwrites one still to come. Everything else closes at the exec. */
+static void place_fds(const struct payload_call *p, int *filter_fd)
+{
+	const struct guest_call *c = p->call;
+	const bool driver = c->driver.n > 0;
+	const int line = driver ? fcntl(p->line_fd, F_DUPFD_CLOEXEC, HIGH_FD) : -1;
+	const int rich = driver ? fcntl(c->rich_fd, F_DUPFD_CLOEXEC, HIGH_FD) : -1;
+	struct guest_run io = c->run;
+
+	fail_to = fcntl(fail_to, F_DUPFD_CLOEXEC, HIGH_FD);
+	*filter_fd = fcntl(c->run.filter_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	io.out_fd = fcntl(io.out_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	io.err_fd = fcntl(io.err_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (driver) /* each call brings its own */
+		io.stdin_fd = -1;
+	set_stdio(&io);
+	if (driver && (dup2(line, 3) < 0 || dup2(rich, 4) < 0))
+		fail("the driver's descriptors");
+}
+
+/* Under a name of its own first: another slot may be starting from the same file. */
+static void install_driver(struct start *s, const struct guest_call *c)
+{
+	AUTO_FD dir = open(GUEST_RUN_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char path[64], own[64];
+
+	snprintf(own, sizeof(own), SV_FMT ".%u", SV_ARG(c->driver), c->slot);
+	snprintf(path, sizeof(path), SV_FMT, SV_ARG(c->driver));
+	if (dir < 0 || files_unpack(dir, sv_of(own), map_fd(c->driver_fd)) ||
+	    renameat(dir, own, dir, path))
+		fail("install the driver");
+	snprintf(path, sizeof(path), GUEST_RUN_DIR "/" SV_FMT, SV_ARG(c->driver));
+	push(&s->argv, &s->argc, join(sv_of(path), "", (struct sv){"", 0}));
+}
+
+/* Must: hold no capability, and be under Landlock, before the first file of the room is touched;
+ * not be dumpable from the fork to the exec. Must not: follow what programs have left there. */
+_Noreturn void payload_call_main(const struct payload_call *p)
+{
+	const struct guest_call *c = p->call;
+	const bool driver = c->driver.n > 0;
+	struct start s = {.argc = 0};
+	struct guest_run r = c->run;
+	int filter_fd = -1;
+
+	fail_to = p->fail_fd;
+	if (payload_enter(p->room))
+		fail("enter the room");
+	if (confine_limits(&r) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		fail("limits");
+	if (confine_privileges())
+		fail("drop capabilities");
+	if (r.landlock && confine_files(GUEST_RUN_DIR))
+		fail("Landlock");
+	/* a file past the limit is an error to report, not the end */
+	signal(SIGXFSZ, SIG_IGN);
+	if (driver) {
+		r.code_fd = r.input_fd = -1;
+		r.code_name = SV("");
+	}
+	prepare(&s, &r);
+	if (driver)
+		install_driver(&s, c);
+	signal(SIGXFSZ, SIG_DFL);
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC))
+		fail("close descriptors");
+	place_fds(p, &filter_fd);
+	if (s.cwd[0] && chdir(s.cwd)) {
+		dprintf(2, "cwd %s: %s\n", s.cwd, strerror(errno));
+		_exit(126);
+	}
+	if (confine_calls(filter_fd))
+		fail("seccomp");
+	if (!r.interpreter.n)
 		exec_argv(&s);
 	execve(s.argv[0], s.argv, s.envp);
 	fail("start the interpreter");

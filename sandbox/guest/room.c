@@ -86,26 +86,36 @@ static int mount_writable(const struct guest_run *r)
 	       mount_tmpfs("/dev/shm", r->tmp_bytes, "1777");
 }
 
+/* One folder of one user, which no other process of the room should have to be kept out of: they
+ * all are that user. A driver reads its calls there. */
+static int mount_run(const struct guest_run *r)
+{
+	(void)r;
+	return mount_tmpfs(GUEST_RUN_DIR, GUEST_RUN_DIR_BYTES, "0700");
+}
+
 static int drop_privileges(const struct guest_run *r)
 {
 	(void)r;
 	return confine_privileges();
 }
 
-static int set_up(const struct guest_run *r, struct failure *f)
+static int set_up(const struct guest_run *r, enum room_kind kind, struct failure *f)
 {
 	static const struct {
 		const char *stage;
 		int (*step)(const struct guest_run *r);
+		bool standing; /* in a session's room only */
 	} steps[] = {
-		{"mount and mask /proc", mount_proc},
-		{"mount the writable folders", mount_writable},
-		{"bring up loopback", loopback_up},
-		{"drop capabilities", drop_privileges},
+		{"mount and mask /proc", mount_proc, false},
+		{"mount the writable folders", mount_writable, false},
+		{"mount the session's folder", mount_run, true},
+		{"bring up loopback", loopback_up, false},
+		{"drop capabilities", drop_privileges, false},
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
-		if (steps[i].step(r)) {
+		if ((kind == ROOM_STANDING || !steps[i].standing) && steps[i].step(r)) {
 			snprintf(f->stage, sizeof(f->stage), "%s", steps[i].stage);
 			f->sys = errno;
 			return -1;
@@ -113,7 +123,8 @@ static int set_up(const struct guest_run *r, struct failure *f)
 	return 0;
 }
 
-static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
+static _Noreturn void room_main(const struct guest_run *r, enum room_kind kind,
+				int ready_fd)
 {
 	struct failure f = {.sys = 0};
 	sigset_t none;
@@ -124,7 +135,7 @@ static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_NAME, "room", 0, 0, 0);
 	setsid();
-	set_up(r, &f);
+	set_up(r, kind, &f);
 	if (write(ready_fd, &f, sizeof(f)) != sizeof(f) || f.stage[0])
 		_exit(1);
 	close_range(0, ~0U, 0);
@@ -132,7 +143,8 @@ static _Noreturn void room_main(const struct guest_run *r, int ready_fd)
 		pause();
 }
 
-int room_start(const struct guest_run *r, struct room *ret, struct failure *f)
+int room_start(const struct guest_run *r, enum room_kind kind, struct room *ret,
+	       struct failure *f)
 {
 	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
 				    CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
@@ -147,7 +159,7 @@ int room_start(const struct guest_run *r, struct room *ret, struct failure *f)
 	pid = syscall(SYS_clone, flags, 0, &pidfd, 0, 0);
 	f->sys = errno;
 	if (!pid)
-		room_main(r, ready[1]);
+		room_main(r, kind, ready[1]);
 	fd_close(&ready[1]);
 	if (pid > 0) {
 		*ret = (struct room){(pid_t)pid, pidfd};
@@ -160,6 +172,14 @@ int room_start(const struct guest_run *r, struct room *ret, struct failure *f)
 	if (pid > 0 && f->stage[0])
 		room_end(ret);
 	return pid > 0 && !f->stage[0] ? 0 : -1;
+}
+
+int room_workspace(const struct room *room)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)room->pid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 void room_end(struct room *room)

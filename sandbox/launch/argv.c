@@ -3,7 +3,8 @@
  * No mask on /proc here: a masked procfs makes the kernel refuse every later mount of a fresh one
  * in a room (mount_too_revealing), so rooms mask their own. Nothing is mounted, made or linked
  * below anything a tenant can write (CVE-2026-87766): the only writable trees are tmpfs mounted in
- * the rooms, later, by the guest. */
+ * the rooms, later, by the guest. GUEST_RUN_DIR is where one of a session's is mounted; in all else
+ * it stays an empty folder. */
 #include "sandbox/base/mem.h"
 #include "sandbox/guest/guest.h"
 #include "sandbox/launch/host.h"
@@ -31,6 +32,7 @@ static const char *const tree[] = {
 	"--symlink", "/proc/self/mounts", "/etc/mtab",
 	"--proc", "/proc", "--dev", "/dev",
 	"--dir", "/workspace", "--dir", "/tmp", "--dir", "/run/empty", "--dir", "/var/tmp",
+	"--dir", GUEST_RUN_DIR,
 };
 
 static const char *const last[] = {

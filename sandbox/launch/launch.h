@@ -115,6 +115,33 @@ struct launch_sandbox {
 /* Starts a sandbox and hands it the run; returns at once, the guest answers on ctl. */
 int launch_sandbox(struct launch_host *h, const struct plan *plan, const struct launch_io *io,
 		   struct launch_sandbox *ret, struct err *e);
+/* Starts a sandbox that serves a session (sandbox/guest/guest.h): of the plan only the limits count, for
+ * all that will ever run in it together. The guest answers GUEST_OPENED, then takes records on ctl. Its processes may
+ * be killed by the out-of-memory killer one by one, not all at once. */
+int launch_session(struct launch_host *h, const struct plan *plan, struct launch_sandbox *ret,
+		   struct err *e);
+
+/* One call of a session. */
+struct launch_call {
+	uint64_t id;		/* the caller's, not 0; its answers carry it */
+	uint32_t slot;		/* GUEST_NO_SLOT: a program of its own; else the plan's runtime must have
+				 * a driver */
+	struct launch_io io;	/* out_fd, err_fd -1: only if the slot's interpreter runs already */
+	int rich_fd;		/* beside those two, for a slot; else -1 */
+};
+/* Sends it. Descriptors stay the caller's. */
+int launch_call(struct launch_host *h, struct launch_sandbox *s, const struct plan *plan,
+		const struct launch_call *c, struct err *e);
+
+/* The program that makes an interpreter of a runtime take calls (sandbox/guest/drivers). */
+struct launch_driver {
+	const char *runtime;	/* "python" */
+	const char *file;	/* its name in a session's room, "driver.py" */
+	const char *text, *end;	/* embedded by the Makefile */
+};
+/* NULL: the runtime has none, each of its calls is a program of its own. Static. */
+const struct launch_driver *launch_driver(const char *runtime);
+
 /* The guest has said that it is up: finds its process, bwrap's only child, by the host's own view.
  * Nothing the guest sends is taken for a pidfd: it could send one of anybody's. */
 void launch_sandbox_up(struct launch_sandbox *s);

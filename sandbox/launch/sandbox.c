@@ -2,6 +2,7 @@
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/guest/guest.h"
+#include "sandbox/launch/cgroup.h"
 #include "sandbox/launch/child.h"
 #include "sandbox/launch/host.h"
 
@@ -164,9 +165,40 @@ static int send_run(struct launch_host *h, struct launch_sandbox *s,
 	return ipc_send(s->ctl, &m, e);
 }
 
-int launch_sandbox(struct launch_host *h, const struct plan *plan,
-		   const struct launch_io *io, struct launch_sandbox *ret,
-		   struct err *e)
+static int send_open(struct launch_host *h, struct launch_sandbox *s,
+		     const struct plan *plan, struct err *e)
+{
+	static const struct launch_io none = {-1, -1, -1, -1, -1};
+	struct ipc_msg m;
+	struct guest_run r;
+
+	describe(h, plan, &none, &r);
+	r.filter_fd = filter_of(h, NULL);
+	ipc_start(&m, GUEST_OPEN, 1);
+	guest_put_open(&m, &r);
+	return ipc_send(s->ctl, &m, e);
+}
+
+/* io NULL: a session, which has more processes of its own, and goes on when one of its programs runs
+ * out of memory. */
+static int make_cgroup(struct launch_host *h, struct launch_sandbox *s,
+		       const struct plan *plan, const struct launch_io *io,
+		       struct err *e)
+{
+	struct pol_limits l = *pol_plan_limits(plan);
+
+	if (!io)
+		l.processes += GUEST_SPARE_PROCESSES;
+	if (launch_cgroup_make(&h->cgroups, &l, &s->cgroup, e))
+		return -1;
+	if (!io && h->cgroups.kind == LAUNCH_CG_V2 &&
+	    cgroup_write(s->cgroup.dir[0], "memory.oom.group", "0"))
+		return err_sys(e, "memory.oom.group");
+	return 0;
+}
+
+static int start(struct launch_host *h, const struct plan *plan,
+		 const struct launch_io *io, struct launch_sandbox *ret, struct err *e)
 {
 	struct launch_sandbox s = {.pid = -1,
 				   .pidfd = -1,
@@ -178,13 +210,13 @@ int launch_sandbox(struct launch_host *h, const struct plan *plan,
 
 	if (h->facts.root && take_uid(h, &s.uid_slot, e))
 		return -1;
-	bad = launch_cgroup_make(&h->cgroups, pol_plan_limits(plan), &s.cgroup, e) ||
-	      fd_socketpair(line, e) || fd_pipe(complaints, e);
+	bad = make_cgroup(h, &s, plan, io, e) || fd_socketpair(line, e) ||
+	      fd_pipe(complaints, e);
 	s.ctl = line[0];
 	s.complaints = complaints[0];
-	/* the run is in the socket before the guest exists: no round trip at start */
-	bad = bad || send_run(h, &s, plan, io, e) || fd_set_nonblock(s.ctl) ||
-	      fd_set_nonblock(s.complaints) ||
+	/* the request is in the socket before the guest exists: no round trip at start */
+	bad = bad || (io ? send_run(h, &s, plan, io, e) : send_open(h, &s, plan, e)) ||
+	      fd_set_nonblock(s.ctl) || fd_set_nonblock(s.complaints) ||
 	      start_bwrap(h, &s, line[1], complaints[1], e);
 	fd_close(&line[1]);
 	fd_close(&complaints[1]);
@@ -195,6 +227,56 @@ int launch_sandbox(struct launch_host *h, const struct plan *plan,
 	}
 	*ret = s;
 	return 0;
+}
+
+int launch_sandbox(struct launch_host *h, const struct plan *plan,
+		   const struct launch_io *io, struct launch_sandbox *ret,
+		   struct err *e)
+{
+	return start(h, plan, io, ret, e);
+}
+
+int launch_session(struct launch_host *h, const struct plan *plan,
+		   struct launch_sandbox *ret, struct err *e)
+{
+	return start(h, plan, NULL, ret, e);
+}
+
+int launch_call(struct launch_host *h, struct launch_sandbox *s,
+		const struct plan *plan, const struct launch_call *call, struct err *e)
+{
+	struct guest_call c = {
+		.slot = call->slot, .rich_fd = call->rich_fd, .driver_fd = -1};
+	const struct pol_runtime *rt = pol_plan_runtime(plan);
+	const bool slot = call->slot != GUEST_NO_SLOT;
+	const struct launch_driver *d = rt && slot ? launch_driver(rt->name) : NULL;
+	AUTO_FD text = -1;
+	struct ipc_msg m;
+
+	describe(h, plan, &call->io, &c.run);
+	if (slot && !d)
+		return err_set(e, ERR_INVALID, "no interpreter of %s can stay",
+			       rt ? rt->title : "a bare argv");
+	if (d) {
+		c.driver = sv_of(d->file);
+		c.run.code_name = SV("");
+		c.run.nargs = 0;
+		add_args(&c.run, rt->run);
+	}
+	if (c.run.filter_fd == filter_of(h, NULL) || call->io.out_fd < 0)
+		c.run.filter_fd = -1; /* the session's */
+	if (call->io.out_fd < 0) {
+		c.run.interpreter = SV("");
+		c.run.nargs = c.run.nenv = 0;
+	} else if (d) {
+		text = fd_memfd(d->file, d->text, (size_t)(d->end - d->text), e);
+		if (text < 0)
+			return -1;
+		c.driver_fd = text;
+	}
+	ipc_start(&m, GUEST_CALL, call->id);
+	guest_put_call(&m, &c);
+	return ipc_send(s->ctl, &m, e);
 }
 
 /* The pid of bwrap's child, or 0. */
