@@ -230,6 +230,14 @@ static void check_file(const struct row *r, const char *s)
 		fail_row(r, "must be a plain file name");
 }
 
+/* As a name in the room of a session: driver.c's rows, and the guest, know no other form. */
+static void check_driver(const struct row *r, const char *s)
+{
+	if (*s && (strncmp(s, "driver.", 7) || !s[7] || strlen(s) > 24 ||
+		   s[7 + strspn(s + 7, "abcdefghijklmnopqrstuvwxyz0123456789")]))
+		fail_row(r, "must be driver.EXTENSION, or empty");
+}
+
 static void check_env(const struct row *r, const char *s)
 {
 	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
@@ -254,6 +262,7 @@ static const struct field {
 	{"run", LIST, true, check_text, 0},
 	{"version", LIST, false, check_text, 0},
 	{"file", STRING, false, check_file, 0},
+	{"driver", STRING, false, check_driver, 0},
 	{"env", LIST, true, check_env, 0},
 	{"syscalls", LIST, true, check_word, 0},
 	{"extra_memory_bytes", NUMBER, false, NULL, 4294967296.0},

@@ -13,7 +13,9 @@
  * outcome and refused as the keeper reports them; unknown for an intent whose outcome nobody
  * will ever report; start and stop, which the ledger writes of itself (the keeper may add its
  * own; after its stop the ledger adds none); insecure_no_auth when a server lets in whoever comes;
- * key_created and key_revoked, run_id being the key's public part, written by `fumehood key`.
+ * key_created and key_revoked, run_id being the key's public part, written by `fumehood key`;
+ * session_opened and session_closed, run_id being the session's: what was not closed when its server
+ * died is closed as unknown, like an intent.
  *
  * The chain shows what was altered by someone who did not recompute it to the end. Whoever may
  * write the file can do that, or put an older copy in its place: keep the head hash that
@@ -45,10 +47,14 @@ enum led_type {
 	LED_READY,		/* ledger -> keeper once, id 0: u64 last seq, u32 orphans closed */
 	LED_KEY_FIND,		/* sv id, sv hash of 32 bytes: whose API key is that? */
 	LED_KEY_FOUND,		/* struct led_key_found; id as in the question */
+	LED_SESSION_OPEN,	/* struct led_session */
+	LED_SESSION_CLOSE,	/* struct led_session_end */
 };
 
 struct led_intent {
 	struct sv run_id, principal, tool, runtime;
+	struct sv session_id;		/* "": it has a sandbox of its own */
+	bool open_stdin;		/* more may be written to it than stdin_sha256 tells */
 	unsigned char code_sha256[32], input_sha256[32], stdin_sha256[32];
 	uint64_t code_bytes, input_bytes, stdin_bytes;
 	uint64_t wall_ms, memory_bytes, processes, workspace_bytes, output_bytes;
@@ -62,6 +68,16 @@ struct led_outcome {
 	uint64_t hits;			/* limits hit, SUP_HIT_* bits */
 };
 
+struct led_session {
+	struct sv session_id, principal, runtime;	/* runtime "": any */
+	uint64_t ttl_s, idle_ttl_s, memory_bytes, processes, workspace_bytes;
+};
+
+struct led_session_end {
+	struct sv session_id, principal, reason;	/* "closed", "ttl", ... */
+	uint64_t calls, duration_us;
+};
+
 struct led_event {
 	struct sv kind;			/* "start", "stop", "refused", "insecure_no_auth" */
 	struct sv run_id, principal;	/* may be empty */
@@ -72,6 +88,8 @@ struct led_event {
 void led_put_intent(struct ipc_msg *m, const struct led_intent *r);
 void led_put_outcome(struct ipc_msg *m, const struct led_outcome *r);
 void led_put_event(struct ipc_msg *m, const struct led_event *r);
+void led_put_session(struct ipc_msg *m, const struct led_session *r);
+void led_put_session_end(struct ipc_msg *m, const struct led_session_end *r);
 
 /* --- API keys ---------------------------------------------------------------------- */
 /* A key is fh_ID_SECRET: ID 8 of [a-z0-9], public, to tell keys apart; SECRET 43 characters of

@@ -42,7 +42,22 @@ static bool intent_is_sound(const struct led_intent *r)
 {
 	return r->run_id.n && is_run_id(r->run_id) &&
 	       is_text(r->principal, LED_MAX_PRINCIPAL) && r->tool.n &&
-	       is_text(r->tool, LED_MAX_NAME) && is_text(r->runtime, LED_MAX_NAME);
+	       is_text(r->tool, LED_MAX_NAME) && is_text(r->runtime, LED_MAX_NAME) &&
+	       is_run_id(r->session_id);
+}
+
+static bool session_is_sound(const struct led_session *r)
+{
+	return r->session_id.n && is_run_id(r->session_id) &&
+	       is_text(r->principal, LED_MAX_PRINCIPAL) &&
+	       is_text(r->runtime, LED_MAX_NAME);
+}
+
+static bool session_end_is_sound(const struct led_session_end *r)
+{
+	return r->session_id.n && is_run_id(r->session_id) &&
+	       is_text(r->principal, LED_MAX_PRINCIPAL) && r->reason.n &&
+	       is_text(r->reason, LED_MAX_NAME);
 }
 
 static bool outcome_is_sound(const struct led_outcome *r)
@@ -72,6 +87,8 @@ void led_put_intent(struct ipc_msg *m, const struct led_intent *r)
 	ipc_put_sv(m, r->principal);
 	ipc_put_sv(m, r->tool);
 	ipc_put_sv(m, r->runtime);
+	ipc_put_sv(m, r->session_id);
+	ipc_put_u32(m, r->open_stdin);
 	put_hash(m, r->code_sha256);
 	put_hash(m, r->input_sha256);
 	put_hash(m, r->stdin_sha256);
@@ -113,6 +130,31 @@ void led_put_event(struct ipc_msg *m, const struct led_event *r)
 	ipc_put_sv(m, cut.principal);
 	ipc_put_sv(m, cut.detail);
 	if (!event_is_sound(&cut))
+		m->bad = true;
+}
+
+void led_put_session(struct ipc_msg *m, const struct led_session *r)
+{
+	ipc_put_sv(m, r->session_id);
+	ipc_put_sv(m, r->principal);
+	ipc_put_sv(m, r->runtime);
+	ipc_put_u64(m, r->ttl_s);
+	ipc_put_u64(m, r->idle_ttl_s);
+	ipc_put_u64(m, r->memory_bytes);
+	ipc_put_u64(m, r->processes);
+	ipc_put_u64(m, r->workspace_bytes);
+	if (!session_is_sound(r))
+		m->bad = true;
+}
+
+void led_put_session_end(struct ipc_msg *m, const struct led_session_end *r)
+{
+	ipc_put_sv(m, r->session_id);
+	ipc_put_sv(m, r->principal);
+	ipc_put_sv(m, r->reason);
+	ipc_put_u64(m, r->calls);
+	ipc_put_u64(m, r->duration_us);
+	if (!session_end_is_sound(r))
 		m->bad = true;
 }
 
@@ -162,11 +204,15 @@ static int ill_formed(const char *what, struct err *e)
 int led_get_intent(struct ipc_msg *m, struct led_intent *ret, struct err *e)
 {
 	struct led_intent r = {0};
+	uint32_t open_stdin;
 
 	r.run_id = ipc_get_sv(m, LED_MAX_RUN_ID);
 	r.principal = ipc_get_sv(m, LED_MAX_PRINCIPAL);
 	r.tool = ipc_get_sv(m, LED_MAX_NAME);
 	r.runtime = ipc_get_sv(m, LED_MAX_NAME);
+	r.session_id = ipc_get_sv(m, LED_MAX_RUN_ID);
+	open_stdin = ipc_get_u32(m);
+	r.open_stdin = open_stdin;
 	get_hash(m, r.code_sha256);
 	get_hash(m, r.input_sha256);
 	get_hash(m, r.stdin_sha256);
@@ -178,7 +224,7 @@ int led_get_intent(struct ipc_msg *m, struct led_intent *ret, struct err *e)
 	r.processes = ipc_get_u64(m);
 	r.workspace_bytes = ipc_get_u64(m);
 	r.output_bytes = ipc_get_u64(m);
-	if (!ipc_end(m) || !intent_is_sound(&r))
+	if (!ipc_end(m) || open_stdin > 1 || !intent_is_sound(&r))
 		return ill_formed("intent", e);
 	*ret = r;
 	return 0;
@@ -213,6 +259,39 @@ int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e)
 	r.detail = ipc_get_sv(m, LED_MAX_DETAIL);
 	if (!ipc_end(m) || !event_is_sound(&r))
 		return ill_formed("event", e);
+	*ret = r;
+	return 0;
+}
+
+int led_get_session(struct ipc_msg *m, struct led_session *ret, struct err *e)
+{
+	struct led_session r = {0};
+
+	r.session_id = ipc_get_sv(m, LED_MAX_RUN_ID);
+	r.principal = ipc_get_sv(m, LED_MAX_PRINCIPAL);
+	r.runtime = ipc_get_sv(m, LED_MAX_NAME);
+	r.ttl_s = ipc_get_u64(m);
+	r.idle_ttl_s = ipc_get_u64(m);
+	r.memory_bytes = ipc_get_u64(m);
+	r.processes = ipc_get_u64(m);
+	r.workspace_bytes = ipc_get_u64(m);
+	if (!ipc_end(m) || !session_is_sound(&r))
+		return ill_formed("session", e);
+	*ret = r;
+	return 0;
+}
+
+int led_get_session_end(struct ipc_msg *m, struct led_session_end *ret, struct err *e)
+{
+	struct led_session_end r = {0};
+
+	r.session_id = ipc_get_sv(m, LED_MAX_RUN_ID);
+	r.principal = ipc_get_sv(m, LED_MAX_PRINCIPAL);
+	r.reason = ipc_get_sv(m, LED_MAX_NAME);
+	r.calls = ipc_get_u64(m);
+	r.duration_us = ipc_get_u64(m);
+	if (!ipc_end(m) || !session_end_is_sound(&r))
+		return ill_formed("end of a session", e);
 	*ret = r;
 	return 0;
 }
@@ -274,6 +353,10 @@ void led_body_intent(struct buf *b, const struct led_intent *r)
 	jw_obj(&w);
 	jw_kstr(&w, "tool", r->tool);
 	jw_kstr(&w, "runtime", r->runtime);
+	if (r->session_id.n)
+		jw_kstr(&w, "session_id", r->session_id);
+	if (r->open_stdin)
+		jw_kbool(&w, "stdin_open", true);
 	khash(&w, "code_sha256", r->code_sha256);
 	khash(&w, "input_sha256", r->input_sha256);
 	khash(&w, "stdin_sha256", r->stdin_sha256);
@@ -323,5 +406,32 @@ void led_body_event(struct buf *b, const struct led_event *r)
 	jw_init(&w, b);
 	jw_obj(&w);
 	jw_kstr(&w, "detail", r->detail);
+	jw_obj_end(&w);
+}
+
+void led_body_session(struct buf *b, const struct led_session *r)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_kstr(&w, "runtime", r->runtime);
+	kuint(&w, "ttl_s", r->ttl_s);
+	kuint(&w, "idle_ttl_s", r->idle_ttl_s);
+	kuint(&w, "memory_bytes", r->memory_bytes);
+	kuint(&w, "processes", r->processes);
+	kuint(&w, "workspace_bytes", r->workspace_bytes);
+	jw_obj_end(&w);
+}
+
+void led_body_session_end(struct buf *b, const struct led_session_end *r)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_kstr(&w, "reason", r->reason);
+	kuint(&w, "calls", r->calls);
+	kuint(&w, "duration_us", r->duration_us);
 	jw_obj_end(&w);
 }

@@ -20,6 +20,8 @@
 int led_get_intent(struct ipc_msg *m, struct led_intent *ret, struct err *e);
 int led_get_outcome(struct ipc_msg *m, struct led_outcome *ret, struct err *e);
 int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e);
+int led_get_session(struct ipc_msg *m, struct led_session *ret, struct err *e);
+int led_get_session_end(struct ipc_msg *m, struct led_session_end *ret, struct err *e);
 
 /* hash is borrowed from m. */
 int led_get_key_find(struct ipc_msg *m, struct sv *ret_id, struct sv *ret_hash,
@@ -30,5 +32,7 @@ void led_put_key_found(struct ipc_msg *m, const struct led_key_found *r);
 void led_body_intent(struct buf *b, const struct led_intent *r);
 void led_body_outcome(struct buf *b, const struct led_outcome *r);
 void led_body_event(struct buf *b, const struct led_event *r);
+void led_body_session(struct buf *b, const struct led_session *r);
+void led_body_session_end(struct buf *b, const struct led_session_end *r);
 
 #endif

@@ -157,6 +157,34 @@ static int on_event(struct role *r, struct err *e)
 	return 0;
 }
 
+static int on_session(struct role *r, struct err *e)
+{
+	struct led_session x;
+	struct led_entry row = {.effect = LED_OPENS, .kind = SV("session_opened")};
+
+	if (led_get_session(&r->in, &x, e))
+		return -1;
+	led_body_session(&r->body, &x);
+	row.run_id = x.session_id;
+	row.principal = x.principal;
+	append(r, &row);
+	return 0;
+}
+
+static int on_session_end(struct role *r, struct err *e)
+{
+	struct led_session_end x;
+	struct led_entry row = {.effect = LED_CLOSES, .kind = SV("session_closed")};
+
+	if (led_get_session_end(&r->in, &x, e))
+		return -1;
+	led_body_session_end(&r->body, &x);
+	row.run_id = x.session_id;
+	row.principal = x.principal;
+	append(r, &row);
+	return 0;
+}
+
 static int on_key_find(struct role *r, struct err *e)
 {
 	struct led_key_found found;
@@ -184,6 +212,8 @@ static int handle(struct role *r, struct err *e)
 		[LED_OUTCOME - LED_INTENT] = on_outcome,
 		[LED_EVENT - LED_INTENT] = on_event,
 		[LED_KEY_FIND - LED_INTENT] = on_key_find,
+		[LED_SESSION_OPEN - LED_INTENT] = on_session,
+		[LED_SESSION_CLOSE - LED_INTENT] = on_session_end,
 	};
 	uint32_t row = r->in.type - LED_INTENT;
 

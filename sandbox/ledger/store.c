@@ -31,7 +31,8 @@
 #define OPENING_MS 10000
 #define CHECKPOINT_PAGES 2000
 
-#define ENDED "('outcome','unknown')"
+#define ENDED "('outcome','unknown','session_closed')"
+#define BEGUN "('intent','session_opened')"
 /* A member of a row's body; NULL where the body is no JSON. */
 #define BODY(row, key)                                                                 \
 	" CASE WHEN json_valid(" row ".body) THEN json_extract(" row ".body,'$." key   \
@@ -93,7 +94,7 @@ static const char *const sql[] = {
 		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[LED_SQL_SET_HEAD] = "UPDATE head SET seq=?1, hash=?2 WHERE id=1",
 	[LED_SQL_HAS_INTENT] =
-		"SELECT 1 FROM audit WHERE run_id=?1 AND run_id<>'' AND kind='intent'",
+		"SELECT 1 FROM audit WHERE run_id=?1 AND run_id<>'' AND kind IN " BEGUN,
 	[LED_SQL_OPEN_ADD] =
 		"INSERT INTO open_runs(run_id,instance,seq) VALUES(?1,?2,?3)",
 	[LED_SQL_OPEN_DEL] = "DELETE FROM open_runs WHERE run_id=?1 AND instance=?2",
@@ -115,7 +116,7 @@ static const char *const sql[] = {
 		" o.kind," BODY("o", "status") "," BODY("o", "duration_us") ","
 		BODY("o", "exit_code") "," BODY("o", "signal")
 		" FROM (SELECT * FROM audit WHERE kind IN ('intent','refused','key_created',"
-		"  'key_revoked','insecure_no_auth')"
+		"  'key_revoked','insecure_no_auth','session_opened','session_closed')"
 		"  ORDER BY seq DESC LIMIT ?1) i"
 		" LEFT JOIN audit o ON o.seq=(SELECT min(seq) FROM audit"
 		"  WHERE run_id=i.run_id AND run_id<>'' AND seq>i.seq AND kind IN " ENDED
@@ -138,7 +139,8 @@ static const char *const sql[] = {
 		"SELECT seq FROM audit NOT INDEXED WHERE hash=?1 LIMIT 1",
 	[LED_SQL_HEAD] = "SELECT seq, hash FROM head WHERE id=1",
 	[LED_SQL_UNCLOSED] =
-		"SELECT i.seq, i.run_id, i.instance FROM audit i WHERE i.kind='intent' AND NOT EXISTS"
+		"SELECT i.seq, i.run_id, i.instance FROM audit i WHERE i.kind IN " BEGUN
+		" AND NOT EXISTS"
 		" (SELECT 1 FROM audit o WHERE o.run_id=i.run_id AND o.run_id<>'' AND o.seq>i.seq"
 		" AND o.kind IN " ENDED ") ORDER BY i.seq",
 	[LED_SQL_TRIGGERS] = "SELECT count(*) FROM sqlite_schema WHERE type='trigger'"

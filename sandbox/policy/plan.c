@@ -8,6 +8,7 @@ struct plan {
 	char interpreter[256];
 	char principal[POL_PRINCIPAL_SIZE];
 	struct pol_limits limits;
+	struct pol_session_limits session; /* POL_SESSION */
 	bool has_argv;
 	bool timeout_clamped;
 };
@@ -17,6 +18,7 @@ static const char *const tool_names[] = {
 	[POL_RUN_COMMAND] = "run_command",
 	[POL_RUNTIME_VERSION] = "runtime_version",
 	[POL_PROBE] = "probe",
+	[POL_SESSION] = "session_create",
 };
 _Static_assert(sizeof(tool_names) / sizeof(*tool_names) == POL_TOOL_COUNT,
 	       "one name per tool");
@@ -40,6 +42,21 @@ const struct pol_policy *pol_default(void)
 			   .output_bytes = (uint64_t)16 << 20},
 		.min_wall_ms = 100,
 		.max_wall_ms = 300000,
+		.session = {.ttl_s = 3600,
+			    .idle_ttl_s = 600,
+			    .processes = 128,
+			    .memory_bytes = (uint64_t)1 << 30,
+			    .workspace_bytes = (uint64_t)256 << 20},
+		.session_min = {.ttl_s = 1,
+				.idle_ttl_s = 1,
+				.processes = 8,
+				.memory_bytes = (uint64_t)64 << 20,
+				.workspace_bytes = (uint64_t)1 << 20},
+		.session_max = {.ttl_s = 86400,
+				.idle_ttl_s = 86400,
+				.processes = 256,
+				.memory_bytes = (uint64_t)2 << 30,
+				.workspace_bytes = (uint64_t)512 << 20},
 	};
 
 	return &p;
@@ -144,6 +161,27 @@ static void set_timeout(struct plan *p, const struct pol_request *req,
 	p->limits.wall_ms = (uint32_t)want;
 }
 
+/* Those of the session it runs in; what its interpreters need is in them already. */
+static int join_session(struct plan *p, const struct pol_request *req,
+			struct sv *language, struct err *e)
+{
+	const struct plan *s = req->session;
+
+	if (req->tool != POL_RUN_CODE && req->tool != POL_RUN_COMMAND)
+		return err_set(e, ERR_INVALID, "%s does not run in a session",
+			       tool_names[req->tool]);
+	p->limits = s->limits;
+	if (req->tool != POL_RUN_CODE || !s->runtime)
+		return 0;
+	if (!language->n)
+		*language = sv_of(s->runtime->name);
+	if (names_runtime(s->runtime, *language))
+		return 0;
+	err_set(e, ERR_INVALID, "this is a session of %s alone", s->runtime->title);
+	return err_fix(e, "use %s, or create a session without a language",
+		       s->runtime->name);
+}
+
 int pol_plan_make(void *mem, const struct pol_request *req,
 		  const struct pol_context *ctx, struct plan **ret, struct err *e)
 {
@@ -151,25 +189,111 @@ int pol_plan_make(void *mem, const struct pol_request *req,
 	struct sv language = req->language;
 
 	*p = (struct plan){.tool = req->tool, .limits = ctx->policy->limits};
-	if ((unsigned)req->tool >= POL_TOOL_COUNT)
+	if ((unsigned)req->tool >= POL_TOOL_COUNT || req->tool == POL_SESSION)
 		return err_set(e, ERR_INVALID, "no such tool");
 	if (sv_copy(sv_of(ctx->principal), p->principal, sizeof(p->principal)))
 		return err_set(e, ERR_INVALID, "the principal's name is too long");
 	if (check_sizes(req, e))
 		return -1;
 	p->has_argv = req->has_argv && req->tool == POL_RUN_COMMAND;
+	if (req->session && join_session(p, req, &language, e))
+		return -1;
 	if (req->tool == POL_RUN_COMMAND && !language.n)
 		language = SV("bash");
 	if (req->tool != POL_PROBE && !p->has_argv &&
 	    choose_runtime(p, language, ctx->host, e))
 		return -1;
-	if (p->runtime) {
+	if (p->runtime && !req->session) {
 		p->limits.memory_bytes += p->runtime->extra_memory_bytes;
 		p->limits.processes += p->runtime->extra_processes;
 	}
 	set_timeout(p, req, ctx->policy);
 	*ret = p;
 	return 0;
+}
+
+/* --- sessions ----------------------------------------------------------------------------------- */
+
+struct range {
+	const char *what;
+	uint64_t asked, min, standard, max;
+};
+
+static int choose(const struct range *r, uint64_t *ret, struct err *e)
+{
+	if (r->asked && (r->asked < r->min || r->asked > r->max)) {
+		err_set(e, ERR_LIMIT, "%s: %llu, from %llu to %llu is granted", r->what,
+			(unsigned long long)r->asked, (unsigned long long)r->min,
+			(unsigned long long)r->max);
+		return err_fix(e, "ask for a value in that range, or leave it out");
+	}
+	*ret = r->asked ? r->asked : r->standard;
+	return 0;
+}
+
+static int choose_limits(struct plan *p, const struct pol_session_limits *asked,
+			 const struct pol_policy *policy, struct err *e)
+{
+	const struct pol_session_limits *lo = &policy->session_min,
+					*std = &policy->session,
+					*hi = &policy->session_max;
+	const struct range rows[] = {
+		{"ttl_s", asked->ttl_s, lo->ttl_s, std->ttl_s, hi->ttl_s},
+		{"idle_ttl_s", asked->idle_ttl_s, lo->idle_ttl_s, std->idle_ttl_s,
+		 hi->idle_ttl_s},
+		{"processes", asked->processes, lo->processes, std->processes,
+		 hi->processes},
+		{"memory_bytes", asked->memory_bytes, lo->memory_bytes,
+		 std->memory_bytes, hi->memory_bytes},
+		{"workspace_bytes", asked->workspace_bytes, lo->workspace_bytes,
+		 std->workspace_bytes, hi->workspace_bytes},
+	};
+	uint64_t got[ARRAY_LEN(rows)];
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (choose(&rows[i], &got[i], e))
+			return -1;
+	p->session = (struct pol_session_limits){.ttl_s = (uint32_t)got[0],
+						 .idle_ttl_s = (uint32_t)got[1],
+						 .processes = (uint32_t)got[2],
+						 .memory_bytes = got[3],
+						 .workspace_bytes = got[4]};
+	return 0;
+}
+
+int pol_session_make(void *mem, const struct pol_session_request *req,
+		     const struct pol_context *ctx, struct plan **ret, struct err *e)
+{
+	struct plan *p = mem;
+
+	*p = (struct plan){.tool = POL_SESSION, .limits = ctx->policy->limits};
+	if (sv_copy(sv_of(ctx->principal), p->principal, sizeof(p->principal)))
+		return err_set(e, ERR_INVALID, "the principal's name is too long");
+	if ((req->language.n && choose_runtime(p, req->language, ctx->host, e)) ||
+	    choose_limits(p, &req->limits, ctx->policy, e))
+		return -1;
+	p->limits.processes = p->session.processes;
+	p->limits.memory_bytes = p->session.memory_bytes;
+	p->limits.workspace_bytes = p->session.workspace_bytes;
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		if (ctx->host->path[i][0] &&
+		    (!p->runtime || p->runtime == &pol_runtimes[i])) {
+			p->limits.processes += pol_runtimes[i].extra_processes;
+			p->limits.memory_bytes += pol_runtimes[i].extra_memory_bytes;
+		}
+	*ret = p;
+	return 0;
+}
+
+const struct pol_session_limits *pol_plan_session_limits(const struct plan *p)
+{
+	return &p->session;
+}
+
+bool pol_plan_has_driver(const struct plan *p)
+{
+	return p->runtime && p->runtime->driver[0] &&
+	       (p->tool == POL_RUN_CODE || p->tool == POL_RUN_COMMAND);
 }
 
 const struct pol_limits *pol_plan_limits(const struct plan *p)

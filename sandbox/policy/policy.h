@@ -12,6 +12,8 @@
 #include "sandbox/base/err.h"
 #include "sandbox/base/sv.h"
 
+struct plan;
+
 #define POL_MAX_RUNTIMES 16
 #define POL_PRINCIPAL_SIZE 128		/* with its NUL */
 #define POL_MAX_CODE_BYTES ((uint64_t)10 << 20)		/* the code of one call */
@@ -28,6 +30,8 @@ struct pol_runtime {
 	const char *const *run;		/* arguments before the file, after the interpreter */
 	const char *const *version;	/* arguments that print the version */
 	const char *file;		/* name of the code file in the workspace, "main.py" */
+	const char *driver;		/* what keeps its interpreter in a session: "driver.py"; "": each
+					 * call is a program of its own */
 	const char *const *env;		/* "NAME=value", beyond the base environment */
 	const char *const *syscalls;	/* names allowed beyond the base list */
 	uint64_t extra_memory_bytes;	/* what the runtime itself needs beyond the limit */
@@ -53,16 +57,24 @@ struct pol_limits {
 	uint64_t output_bytes;		/* stdout and stderr each; past it the run is ended */
 };
 
+/* Of a session: all that runs in it has these together. */
+struct pol_session_limits {
+	uint32_t ttl_s, idle_ttl_s;	/* its age, and for how long nothing was asked of it */
+	uint32_t processes;		/* and threads */
+	uint64_t memory_bytes, workspace_bytes;
+};
+
 /* What the operator grants. The built-in one is pol_default(). */
 struct pol_policy {
 	const char *name;
 	struct pol_limits limits;
 	uint32_t max_wall_ms;
 	uint32_t min_wall_ms;
+	struct pol_session_limits session, session_min, session_max; /* the first: where not asked */
 };
 const struct pol_policy *pol_default(void);
 
-enum pol_tool { POL_RUN_CODE, POL_RUN_COMMAND, POL_RUNTIME_VERSION, POL_PROBE, POL_TOOL_COUNT };
+enum pol_tool { POL_RUN_CODE, POL_RUN_COMMAND, POL_RUNTIME_VERSION, POL_PROBE, POL_SESSION, POL_TOOL_COUNT };
 const char *pol_tool_name(enum pol_tool t);	/* "run_code" */
 
 struct pol_request {
@@ -72,9 +84,15 @@ struct pol_request {
 	int64_t timeout_ms;
 	uint64_t code_bytes, input_bytes, stdin_bytes;
 	bool has_argv;			/* POL_RUN_COMMAND: argv in the input instead of code */
+	/* The plan of the session it is to run in, or NULL. Then that one's limits hold, and of a session
+	 * of one language run_code takes that alone ("" means it); commands run in any. */
+	const struct plan *session;
 };
 
-struct plan;
+struct pol_session_request {
+	struct sv language;		/* "": any */
+	struct pol_session_limits limits; /* 0: the policy's */
+};
 size_t pol_plan_size(void);		/* bytes of storage the caller provides */
 /* Who asks, what is granted, what is there; all borrowed for the call. */
 struct pol_context {
@@ -88,8 +106,17 @@ struct pol_context {
 int pol_plan_make(void *mem, const struct pol_request *req, const struct pol_context *ctx,
 		  struct plan **ret, struct err *e);
 
+/* The same for a session; its tool is POL_SESSION. What is asked for beyond the grant is refused, not clamped:
+ * a session that is smaller than its owner believes would fail later. Interpreters that stay get what they need
+ * themselves on top. */
+int pol_session_make(void *mem, const struct pol_session_request *req,
+		     const struct pol_context *ctx, struct plan **ret, struct err *e);
+const struct pol_session_limits *pol_plan_session_limits(const struct plan *p);
+
 const struct pol_limits *pol_plan_limits(const struct plan *p);
-const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL for a bare argv */
+const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL: a bare argv, or a session of any */
+/* Whether it is for an interpreter that stays, if it runs in a session. */
+bool pol_plan_has_driver(const struct plan *p);
 const char *pol_plan_interpreter(const struct plan *p);	/* absolute path; "" for a bare argv */
 const char *pol_plan_principal(const struct plan *p);
 enum pol_tool pol_plan_tool(const struct plan *p);

@@ -36,8 +36,9 @@ struct auth_ask {
 	enum sup_check_type type; /* AUTH_ROLE */
 	unsigned char digest[32]; /* as of struct sight */
 	char key_id[LED_KEY_ID_SIZE]; /* AUTH_LEDGER */
-	struct wire_run run; /* is_run; its fds are owned, `language` is below */
-	char language[LANGUAGE_BYTES];
+	struct wire_run run; /* is_run; its fds are owned, what it borrows is below */
+	char language[LANGUAGE_BYTES], session_id[SUP_SESSION_ID_SIZE];
+	struct ask *ask; /* neither run nor SUP_AUTH: who asks this? */
 	size_t n; /* AUTH_ROLE: the token or certificate, wiped when it was sent */
 	unsigned char bytes[];
 };
@@ -93,13 +94,22 @@ static void settle(struct keeper *k, struct auth_ask *q, const struct sup_identi
 		free_ask(k, q);
 		return;
 	}
+	if (q->ask) {
+		struct ask *x = q->ask;
+
+		free_ask(k, q);
+		ask_known(x, id, e);
+		return;
+	}
 	if (q->is_run) {
 		struct wire_run w = q->run;
 		const uint64_t front = q->front;
-		char language[LANGUAGE_BYTES];
+		char language[LANGUAGE_BYTES], session_id[SUP_SESSION_ID_SIZE];
 
 		memcpy(language, q->language, sizeof(language));
+		memcpy(session_id, q->session_id, sizeof(session_id));
 		w.language.p = language;
+		w.session_id.p = session_id;
 		q->run.code_fd = q->run.input_fd = q->run.stdin_fd =
 			-1; /* run_new's now */
 		free_ask(k, q);
@@ -195,6 +205,9 @@ static struct auth_ask *new_ask(struct keeper *k, const struct sight *s, uint64_
 		q->run.credential = (struct sv){"", 0};
 		q->run.language = (struct sv){q->language, w->language.n};
 		memcpy(q->language, w->language.p, w->language.n);
+		q->run.session_id = (struct sv){q->session_id, w->session_id.n};
+		if (w->session_id.n)
+			memcpy(q->session_id, w->session_id.p, w->session_id.n);
 		a->runs++;
 	}
 	while (*at)
@@ -225,7 +238,8 @@ void auth_run(struct keeper *k, uint64_t id, const struct wire_run *w)
 	}
 	/* what waits here will want a place in the queue, and holds as many descriptors */
 	if (k->busy + k->waiting + a->runs >= k->max_runs + k->max_queue ||
-	    w->language.n > LANGUAGE_BYTES || !new_ask(k, &s, id, w)) {
+	    w->language.n > LANGUAGE_BYTES || w->session_id.n >= SUP_SESSION_ID_SIZE ||
+	    !new_ask(k, &s, id, w)) {
 		busy(&e);
 		close_fds(&mine);
 		run_tell_refused(k, id, &e);
@@ -252,10 +266,31 @@ void auth_identify(struct keeper *k, uint64_t id, struct sv credential)
 	send_some(k);
 }
 
+void auth_ask(struct keeper *k, struct ask *x, struct sv credential)
+{
+	struct auth_ask *q;
+	struct err e = {0};
+	struct sight s;
+
+	sight_of(&k->auth, credential, &s);
+	if (s.known || s.bad) {
+		ask_known(x, s.known ? &s.id : NULL, &s.e);
+		return;
+	}
+	q = new_ask(k, &s, x->id, NULL);
+	if (!q) {
+		busy(&e);
+		ask_refuse(x, &e);
+		return;
+	}
+	q->ask = x;
+	send_some(k);
+}
+
 bool auth_has(const struct keeper *k, uint64_t id, bool run)
 {
 	for (const struct auth_ask *q = k->auth.asks; q; q = q->next)
-		if (q->front == id && q->is_run == run && !q->dropped)
+		if (q->front == id && q->is_run == run && !q->ask && !q->dropped)
 			return true;
 	return false;
 }
@@ -277,8 +312,12 @@ void auth_stop(struct keeper *k, uint64_t id)
 
 void auth_drop_all(struct keeper *k)
 {
-	while (k->auth.asks)
+	while (k->auth.asks) {
+		struct ask *x = k->auth.asks->ask;
+
 		free_ask(k, k->auth.asks);
+		ask_free(x);
+	}
 }
 
 /* --- answers to them ------------------------------------------------------------------------------ */

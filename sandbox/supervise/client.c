@@ -4,7 +4,8 @@
  * both pipes. The pipes end when the last process of the sandbox is dead, so output is complete;
  * the keeper sends the verdict after that death, so the wait is short. Should a pipe stay open all the same,
  * GRACE_MS bounds it. Output past the ceiling is read and counted but not kept, and the
- * keeper is asked to end the run. */
+ * keeper is asked to end the run. In a session others may hold a program's pipes for ever: there its output is what
+ * is in them when the verdict comes; that of an interpreter is client_session.c's. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
@@ -13,6 +14,7 @@
 #include "sandbox/supervise/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #define GRACE_MS 2000
@@ -46,9 +48,53 @@ static void free_run(struct sup_run *r)
 	loop_timer_stop(c->loop, &r->timer);
 	stop_pipe(r, &r->out_io);
 	stop_pipe(r, &r->err_io);
+	client_leave_interp(r);
+	client_input_finish(r);
 	stream_finish(&r->out);
 	stream_finish(&r->errs);
 	mem_free(r);
+}
+
+bool client_drain(int fd, void (*take)(void *arg, struct sv bytes), void *arg)
+{
+	static char bytes[READ_BYTES]; /* one thread, used up before return */
+	int left = fcntl(fd, F_GETPIPE_SZ);
+
+	while (left > 0) {
+		ssize_t n = read(fd, bytes,
+				 (size_t)left < sizeof(bytes) ? (size_t)left
+							      : sizeof(bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 && errno == EAGAIN;
+		left -= (int)n;
+		take(arg, (struct sv){bytes, (size_t)n});
+	}
+	return left == 0;
+}
+
+static void take_out(void *arg, struct sv bytes)
+{
+	client_take(arg, 1, bytes);
+}
+
+static void take_err(void *arg, struct sv bytes)
+{
+	client_take(arg, 2, bytes);
+}
+
+/* What is there is all there will be for this run. */
+static void take_rest(struct sup_run *r)
+{
+	client_leave_interp(r);
+	if (r->out_io.fd >= 0)
+		client_drain(r->out_io.fd, take_out, r);
+	if (r->err_io.fd >= 0)
+		client_drain(r->err_io.fd, take_err, r);
+	stop_pipe(r, &r->out_io);
+	stop_pipe(r, &r->err_io);
 }
 
 static void answer(struct sup_run *r)
@@ -68,6 +114,8 @@ static bool try_answer(struct sup_run *r)
 {
 	if (!r->has_result && !r->has_err)
 		return false;
+	if (r->in_session)
+		take_rest(r);
 	if (r->has_result && (r->out_io.fd >= 0 || r->err_io.fd >= 0)) {
 		if (!r->timer.armed)
 			loop_timer_set(r->c->loop, &r->timer, GRACE_MS);
@@ -115,10 +163,27 @@ bool client_send_stops(struct sup_client *c)
 	return false;
 }
 
+void client_take(struct sup_run *r, int stream, struct sv bytes)
+{
+	struct sup_stream *s = stream == 1 ? &r->out : &r->errs;
+	const uint64_t max = r->output_max + r->before[stream - 1];
+
+	if (r->on_bytes && s->total < max) {
+		const uint64_t room = max - s->total;
+
+		r->on_bytes(r->arg, stream,
+			    (struct sv){bytes.p, bytes.n < room ? bytes.n : room});
+	}
+	stream_add(s, bytes);
+	if (s->total > max)
+		send_stop(r, WIRE_OUTPUT_LIMIT);
+	if (r->on_output)
+		r->on_output(r->arg, r->out.total + r->errs.total);
+}
+
 static void on_pipe_ready(struct loop_io *io, uint32_t events)
 {
 	struct sup_run *r = io->arg;
-	struct sup_stream *s = io == &r->out_io ? &r->out : &r->errs;
 	static char bytes[READ_BYTES]; /* one thread, used up before return */
 	ssize_t n = read(io->fd, bytes, sizeof(bytes));
 
@@ -130,17 +195,7 @@ static void on_pipe_ready(struct loop_io *io, uint32_t events)
 		try_answer(r);
 		return;
 	}
-	if (r->on_bytes && s->total < r->output_max) {
-		uint64_t room = r->output_max - s->total;
-
-		r->on_bytes(r->arg, io == &r->out_io ? 1 : 2,
-			    (struct sv){bytes, (uint64_t)n < room ? (size_t)n : room});
-	}
-	stream_add(s, (struct sv){bytes, (size_t)n});
-	if (s->total > r->output_max)
-		send_stop(r, WIRE_OUTPUT_LIMIT);
-	if (r->on_output)
-		r->on_output(r->arg, r->out.total + r->errs.total);
+	client_take(r, io == &r->out_io ? 1 : 2, (struct sv){bytes, (size_t)n});
 }
 
 static struct sup_run *find(struct sup_client *c, uint64_t id)
@@ -152,24 +207,23 @@ static struct sup_run *find(struct sup_client *c, uint64_t id)
 	return r;
 }
 
-/* Its id, told when it has to wait and when it starts. 0, or -1: another one than before. */
-static int take_id(struct sup_run *r, struct ipc_msg *m, bool *ret_new)
+/* Its id, told when it has to wait and when it starts. */
+int client_take_id(struct sup_run *r, const char *id, bool *ret_new)
 {
-	char id[SUP_RUN_ID_SIZE];
-
-	ipc_get_cstr(m, id, sizeof(id));
 	*ret_new = !r->result.run_id[0];
 	if (!id[0] || (!*ret_new && strcmp(id, r->result.run_id) != 0))
 		return -1;
-	memcpy(r->result.run_id, id, sizeof(id));
+	snprintf(r->result.run_id, sizeof(r->result.run_id), "%s", id);
 	return 0;
 }
 
 static int on_queued(struct sup_run *r, struct ipc_msg *m)
 {
+	char id[SUP_RUN_ID_SIZE];
 	bool is_new;
 
-	if (take_id(r, m, &is_new) || !is_new || !ipc_end(m))
+	ipc_get_cstr(m, id, sizeof(id));
+	if (!ipc_end(m) || client_take_id(r, id, &is_new) || !is_new)
 		return -1;
 	if (r->on_accepted)
 		r->on_accepted(r->arg, sv_of(r->result.run_id));
@@ -178,17 +232,18 @@ static int on_queued(struct sup_run *r, struct ipc_msg *m)
 
 static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *m)
 {
+	struct wire_start s;
 	struct err e = {0};
 	bool is_new;
 
-	if (take_id(r, m, &is_new))
+	if (wire_get_start(m, &s))
 		return -1;
-	r->output_max = ipc_get_u64(m);
+	r->out_io.fd = s.fds[0];
+	r->err_io.fd = s.fds[1];
+	r->output_max = s.output_max;
 	r->accepted = true;
-	r->out_io.fd = ipc_take_fd(m);
-	r->err_io.fd = ipc_take_fd(m);
-	if (!ipc_end(m) || fd_set_nonblock(r->out_io.fd) ||
-	    fd_set_nonblock(r->err_io.fd) ||
+	if (client_input_start(r, s.stdin_fd) || client_take_id(r, s.run_id, &is_new) ||
+	    fd_set_nonblock(r->out_io.fd) || fd_set_nonblock(r->err_io.fd) ||
 	    loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
 	    loop_add(c->loop, &r->err_io, EPOLLIN, &e))
 		return -1;
@@ -214,16 +269,25 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 	}
 	if (m->type == SUP_IDENTITY || m->type == SUP_UNKNOWN)
 		return client_on_auth_record(c, m);
+	if (m->type == SUP_GONE)
+		return client_on_gone(c, m);
+	if (m->type >= SUP_SESSIONS && m->type <= SUP_ASK_REFUSED)
+		return client_on_ask_record(c, m);
 	if (!r || r->has_result || r->has_err)
 		return -1;
 	if (m->type == SUP_QUEUED && !r->accepted)
 		return on_queued(r, m);
 	if (m->type == SUP_ACCEPTED && r->out_io.fd < 0 && r->err_io.fd < 0)
 		return on_accepted(c, r, m);
+	if (m->type == SUP_CALLED && r->in_session && !r->accepted)
+		return client_on_called(r, m);
 	if (m->type == SUP_ENDED) {
+		const uint64_t dropped = r->result.rich_dropped;
+
 		r->has_result = !wire_get_result(m, &r->result);
 		if (!r->has_result)
 			return -1;
+		r->result.rich_dropped = dropped;
 		/* without pipes there was no output to lose only if nothing was started */
 		if (!r->accepted && r->result.status != SUP_CANCELLED) {
 			r->has_err = true;
@@ -266,6 +330,8 @@ static void lose(struct sup_client *c)
 		}
 		answer(r);
 	}
+	client_free_interps(c);
+	client_lose_asks(c);
 	client_lose_auths(c);
 	c->on_lost(c->lost_arg);
 }
@@ -326,6 +392,8 @@ void sup_client_free(struct sup_client *c)
 		free_run(c->runs);
 	while (c->auths)
 		client_free_auth(c->auths);
+	client_free_interps(c);
+	client_free_asks(c);
 	loop_del(c->loop, &c->io);
 	fd_close(&c->sock);
 	mem_free(c);
@@ -341,16 +409,21 @@ static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t
 	if (o->credential.n > SUP_MAX_CREDENTIAL)
 		return err_set(e, ERR_INVALID, "the credential is longer than %d bytes",
 			       SUP_MAX_CREDENTIAL);
+	if (o->session_id.n >= SUP_SESSION_ID_SIZE)
+		return err_set(e, ERR_NOT_FOUND, "there is no such session");
 	ipc_start(&m, SUP_RUN, id);
-	wire_put_run(&m, &(struct wire_run){.tool = o->tool,
-					    .credential = o->credential,
-					    .language = o->language,
-					    .has_timeout = o->has_timeout,
-					    .has_argv = o->has_argv,
-					    .timeout_ms = o->timeout_ms,
-					    .code_fd = o->code_fd,
-					    .input_fd = o->input_fd,
-					    .stdin_fd = o->stdin_fd});
+	wire_put_run(&m,
+		     &(struct wire_run){.tool = o->tool,
+					.credential = o->credential,
+					.language = o->language,
+					.session_id = o->session_id,
+					.open_stdin = o->open_stdin,
+					.has_timeout = o->has_timeout,
+					.has_argv = o->has_argv,
+					.timeout_ms = o->timeout_ms,
+					.code_fd = o->code_fd,
+					.input_fd = o->input_fd,
+					.stdin_fd = o->open_stdin ? -1 : o->stdin_fd});
 	return ipc_send(c->sock, &m, e);
 }
 
@@ -366,6 +439,9 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 		mem_free(r);
 		r = NULL;
 	}
+	if (r)
+		client_input_init(r, o->open_stdin,
+				  o->open_stdin ? fd_steal(&fds[2]) : -1);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		fd_close(&fds[i]);
 	if (!r)
@@ -376,6 +452,8 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 	r->on_accepted = o->on_accepted;
 	r->on_output = o->on_output;
 	r->on_bytes = o->on_bytes;
+	r->on_rich = o->on_rich;
+	r->in_session = o->session_id.n > 0;
 	r->arg = o->arg;
 	r->out_io = (struct loop_io){.fd = -1, .on_ready = on_pipe_ready, .arg = r};
 	r->err_io = r->out_io;
@@ -393,12 +471,18 @@ void sup_client_cancel(struct sup_run *r)
 	send_stop(r, WIRE_CANCEL);
 }
 
+void sup_client_interrupt(struct sup_run *r)
+{
+	send_stop(r, WIRE_CANCEL);
+}
+
 void sup_client_abandon(struct sup_run *r)
 {
 	r->on_done = NULL;
 	r->on_accepted = NULL;
 	r->on_output = NULL;
 	r->on_bytes = NULL;
+	r->on_rich = NULL;
 	send_stop(r, WIRE_CANCEL);
 }
 

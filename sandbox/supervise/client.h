@@ -1,9 +1,23 @@
-/* client.h: the front's side, shared by client.c (runs) and client_auth.c (who is calling). */
+/* client.h: the front's side, shared by client.c (runs), client_auth.c (who is calling), client_input.c (open
+ * stdin), client_session.c (interpreters and their pipes) and client_ask.c (questions about sessions). */
 #ifndef SANDBOX_SUPERVISE_CLIENT_H
 #define SANDBOX_SUPERVISE_CLIENT_H
 
 #include "sandbox/supervise/supervise.h"
 #include "sandbox/supervise/wire.h"
+
+struct interp;
+
+/* What is on its way to a program's stdin. */
+struct run_input {
+	bool open; /* asked for, and neither eof nor a dead reader yet */
+	bool eof; /* to be closed when all is written */
+	int first_fd; /* a sealed memfd that comes before all else; owned, -1 */
+	int64_t first_at;
+	struct buf waiting;
+	size_t at; /* of its bytes so many are written */
+	struct loop_io io; /* fd: the pipe, owned; -1 until the run has started */
+};
 
 struct sup_run {
 	struct sup_client *c;
@@ -19,10 +33,16 @@ struct sup_run {
 	struct sup_result result;
 	struct err err;
 	struct loop_timer timer;
+	bool in_session;
+	struct interp *interp; /* whose pipes are its while it runs there */
+	uint64_t before[2]; /* of each stream: what was printed before the call */
+	uint64_t rich_bytes;
+	struct run_input in;
 	void (*on_done)(void *arg, const struct sup_answer *a);
 	void (*on_accepted)(void *arg, struct sv run_id);
 	void (*on_output)(void *arg, uint64_t total_bytes);
 	void (*on_bytes)(void *arg, int stream, struct sv bytes);
+	void (*on_rich)(void *arg, struct sv line);
 	void *arg;
 };
 
@@ -46,6 +66,9 @@ struct sup_client {
 	unsigned active, stops_due;
 	struct sup_auth *auths; /* oldest first */
 	unsigned nauths, auths_in_flight;
+	struct interp *interps;
+	struct sup_ask *asks;
+	unsigned nasks;
 	uint64_t next_id;
 	bool lost, ready;
 	struct sup_info info;
@@ -57,6 +80,13 @@ struct sup_client {
 
 /* Sends the stops that had no room; true when some still have none. */
 bool client_send_stops(struct sup_client *c);
+/* Bytes of stream 1 or 2 of a run. */
+void client_take(struct sup_run *r, int stream, struct sv bytes);
+/* The id comes with the first record of a run. 0, or -1: another one than before. */
+int client_take_id(struct sup_run *r, const char *id, bool *ret_new);
+/* All that is in the pipe now, and little of what comes later: at most what a full pipe holds. False: it has
+ * ended. */
+bool client_drain(int fd, void (*take)(void *arg, struct sv bytes), void *arg);
 
 /* --- client_auth.c ------------------------------------------------------------------------------ */
 /* Sends what has room, stops before questions. */
@@ -66,5 +96,24 @@ void client_free_auth(struct sup_auth *a);
 int client_on_auth_record(struct sup_client *c, struct ipc_msg *m);
 /* The keeper has gone: answers them all. */
 void client_lose_auths(struct sup_client *c);
+
+/* --- client_session.c --------------------------------------------------------------------------- */
+/* SUP_CALLED: r gets the interpreter's pipes. SUP_GONE. 0, or -1 ill-formed or out of order. */
+int client_on_called(struct sup_run *r, struct ipc_msg *m);
+int client_on_gone(struct sup_client *c, struct ipc_msg *m);
+/* r's result is there: takes what is in the pipes and leaves them. */
+void client_leave_interp(struct sup_run *r);
+void client_free_interps(struct sup_client *c);
+
+/* --- client_input.c ----------------------------------------------------------------------------- */
+/* first_fd is taken over. */
+void client_input_init(struct sup_run *r, bool open, int first_fd);
+int client_input_start(struct sup_run *r, int fd);	/* takes fd over; -1: it cannot be watched */
+void client_input_finish(struct sup_run *r);
+
+/* --- client_ask.c ------------------------------------------------------------------------------- */
+int client_on_ask_record(struct sup_client *c, struct ipc_msg *m);
+void client_lose_asks(struct sup_client *c);
+void client_free_asks(struct sup_client *c);
 
 #endif

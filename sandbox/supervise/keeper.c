@@ -23,10 +23,11 @@
 /* pipes, sockets, cgroup files and pidfds of one run; memfds of one that waits */
 #define FDS_PER_RUN 24
 #define FDS_PER_WAITING 4
+#define FDS_PER_SESSION 24 /* its cgroup files, sockets, pidfds of interpreters */
 
 static void end_if_idle(struct keeper *k)
 {
-	if (k->front_gone && !k->runs)
+	if (k->front_gone && !k->runs && !k->sessions)
 		loop_stop(&k->loop);
 }
 
@@ -79,6 +80,7 @@ void keeper_end(struct keeper *k)
 	tell_finish(k);
 	auth_drop_all(k);
 	stop_all(k, VERDICT_CANCEL);
+	ses_end_all(k, "server_stopped");
 	end_if_idle(k);
 }
 
@@ -89,6 +91,16 @@ static int front_record(struct keeper *k, struct ipc_msg *m)
 	struct run *r = run_find(k, m->id);
 	uint32_t why;
 
+	if (m->id & WIRE_ID_BIT)
+		return -1;
+	if (m->type >= SUP_ASK_OPEN && m->type <= SUP_ASK_FILE) {
+		struct wire_ask a;
+
+		if (!m->id || ask_has(k, m->id) || wire_get_ask(m, &a))
+			return -1;
+		ask_new(k, m->id, m->type, &a);
+		return 0;
+	}
 	if (m->type == SUP_RUN) {
 		if (r || !m->id || auth_has(k, m->id, true) || wire_get_run(m, &w))
 			return -1;
@@ -144,6 +156,33 @@ static void on_front_ready(struct loop_io *io, uint32_t events)
 		keeper_end(k);
 }
 
+/* Looked for anew each time: an event frees one. */
+static void unrecord_sessions(struct keeper *k)
+{
+	struct session *s = k->sessions;
+
+	while (s) {
+		if (s->state == SES_RECORDING || s->state == SES_CLOSING) {
+			ses_event(s, SEV_NOT_RECORDED);
+			s = k->sessions;
+		} else {
+			s = s->next;
+		}
+	}
+}
+
+/* An acknowledgement, or its refusal: of a run's record or of a session's. */
+static void on_written(struct keeper *k, uint64_t id, bool written)
+{
+	struct session *s = id & WIRE_ID_BIT ? ses_by_number(k, id) : NULL;
+	struct run *r = id && !(id & WIRE_ID_BIT) ? run_find(k, id) : NULL;
+
+	if (s)
+		ses_event(s, written ? SEV_RECORDED : SEV_NOT_RECORDED);
+	if (r)
+		run_event(r, written ? EV_RECORDED : EV_NOT_RECORDED);
+}
+
 static void ledger_left(struct keeper *k)
 {
 	struct run *next;
@@ -156,6 +195,7 @@ static void ledger_left(struct keeper *k)
 		if (r->state == RUN_RECORDING || r->state == RUN_CLOSING)
 			run_event(r, EV_NOT_RECORDED);
 	}
+	unrecord_sessions(k);
 	keeper_end(k);
 }
 
@@ -165,7 +205,6 @@ static void on_ledger_ready(struct loop_io *io, uint32_t events)
 	struct ipc_msg m;
 	struct err e = {0};
 	int got = ipc_recv(k->ledger, &m, &e);
-	struct run *r;
 
 	(void)events;
 	if (got < 0 && e.sys == EAGAIN)
@@ -179,15 +218,14 @@ static void on_ledger_ready(struct loop_io *io, uint32_t events)
 		ipc_finish(&m);
 		return;
 	}
-	r = m.id ? run_find(k, m.id) : NULL;
 	if (m.type == LED_NAK) {
 		char why[200];
 
 		log_msg(LOG_ERROR, "event=not_recorded cause=\"%s\"",
 			log_esc(ipc_get_sv(&m, 400), why, sizeof(why)));
 	}
-	if (r && (m.type == LED_ACK || m.type == LED_NAK))
-		run_event(r, m.type == LED_ACK ? EV_RECORDED : EV_NOT_RECORDED);
+	if (m.type == LED_ACK || m.type == LED_NAK)
+		on_written(k, m.id, m.type == LED_ACK);
 	ipc_finish(&m);
 }
 
@@ -223,6 +261,7 @@ static void say_hello(struct keeper *k)
 			     .max_wall_ms = p->max_wall_ms,
 			     .max_runs = k->max_runs,
 			     .max_queue = k->max_queue,
+			     .max_sessions = k->max_sessions,
 			     .landlock_abi = f->landlock_abi,
 			     .root = f->root};
 	struct ipc_msg m;
@@ -274,6 +313,23 @@ static int record_no_auth(struct keeper *k, struct err *e)
 			      "that nobody is asked who he is could not be recorded");
 }
 
+/* Runs come first: sessions get what those cannot need. */
+static void fit_sessions(struct keeper *k, uint64_t files, uint32_t uids)
+{
+	const uint64_t need =
+		k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64;
+	const uint64_t room = (files - need) / FDS_PER_SESSION;
+
+	if (room < k->max_sessions)
+		k->max_sessions = (uint32_t)room;
+	if (!launch_facts(k->host)->root)
+		return;
+	if (uids <= k->max_runs)
+		k->max_sessions = 0;
+	else if (uids - k->max_runs < k->max_sessions)
+		k->max_sessions = uids - k->max_runs;
+}
+
 static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
 {
 	const uint64_t files = launch_raise_nofile();
@@ -291,6 +347,7 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 							.uid_count = o->uid_count},
 			     &k->host, e))
 		return -1;
+	fit_sessions(k, files, o->uid_count ? o->uid_count : 256);
 	launch_cgroups_sweep(0, false);
 	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) ||
 	    record_no_auth(k, e) || auth_open(k, e))
@@ -313,7 +370,10 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 	struct keeper k = {.front = o->front_sock,
 			   .ledger = o->ledger_sock,
 			   .max_runs = o->max_runs,
-			   .max_queue = o->max_queue};
+			   .max_queue = o->max_queue,
+			   .max_sessions =
+				   o->max_sessions ? o->max_sessions : SUP_MAX_SESSIONS,
+			   .refusals = {.burst = 60, .per_s = 1}};
 	struct err e = {0};
 	int bad;
 

@@ -1,5 +1,7 @@
 /* keeper.h: the keeper's state, shared by keeper.c (connections), tell.c (what is said to the front),
- * request.c (a request becomes a run), share.c (whose turn it is) and run.c (one run's life).
+ * request.c (a request becomes a run), share.c (whose turn it is), run.c (one run's life), calls.c (that
+ * of a run in a session), session.c and sessions.c (one session's life; all of them), asks.c (questions about sessions) and files.c (about
+ * files in them).
  *
  * A run's life, and what it waits for:
  *
@@ -16,10 +18,23 @@
  * recorded however it ends, also when it never starts.
  *
  * ENDING kills step by step until nothing of the sandbox is left; only then are the cgroup's
- * counters read for the verdict, so they are complete. */
+ * counters read for the verdict, so they are complete.
+ *
+ * A run in a session, a *call*, goes through the same states, but the sandbox is the session's: it may have a
+ * slot when its interpreter has none before it, STARTING waits for GUEST_CALL_STARTED, and ENDING for
+ * the guest's word that the code has stopped: interrupt, kill, end of the session. A session's own life:
+ *
+ *	RECORDING --ledger ack--> STARTING --GUEST_OPENED--> OPEN
+ *	    |                        | failed                  | closed, too old, idle, its guest has gone
+ *	    nak: refused             `--------> ENDING <-------'
+ *	                                          | nothing is left: its calls end, then
+ *	                                          v
+ *	                                       CLOSING --ack or nak--> (free)
+ */
 #ifndef SANDBOX_SUPERVISE_KEEPER_H
 #define SANDBOX_SUPERVISE_KEEPER_H
 
+#include "sandbox/guest/guest.h"
 #include "sandbox/launch/launch.h"
 #include "sandbox/supervise/verdict.h"
 #include "sandbox/supervise/wire.h"
@@ -52,6 +67,14 @@ struct share {
 	uint64_t served;		/* the turn its last run got a slot in; 0: none yet */
 };
 
+struct session;
+
+/* The ends of a program's pipes; -1: not there. */
+struct pipes {
+	int from[3], to[3];	/* out, err, rich */
+	int in_from, in_to;	/* an open stdin */
+};
+
 struct run {
 	struct keeper *k;
 	struct run *next;
@@ -66,6 +89,8 @@ struct run {
 	int code_fd, input_fd, stdin_fd;	/* owned */
 	struct launch_sandbox sandbox;
 	int workspace_fd, program_pidfd; /* owned; from the guest */
+	bool open_stdin;
+	int stdin_to;			/* owned; the write end, so that it does not end before it is opened */
 	struct loop_io ctl_io, child_io, oom_io;
 	struct loop_timer timer;	/* deadline, then the kill ladder */
 	bool oom_seen;			/* the cgroup said so, whatever its counter shows */
@@ -74,6 +99,79 @@ struct run {
 	struct verdict_evidence evidence;
 	struct err failure;		/* set: there is no verdict but an error */
 	struct sup_result result;
+	/* A call's, calls.c. */
+	bool is_call;
+	struct session *session;	/* NULL: it is no more */
+	uint32_t slot;			/* GUEST_NO_SLOT: a program of its own */
+	bool told;			/* the front has its start */
+	unsigned step;			/* of the ladder: asked to stop, killed */
+	struct pipes pipes;		/* the front's ends, until it is told */
+	struct launch_usage before;
+};
+
+enum session_state { SES_RECORDING, SES_STARTING, SES_OPEN, SES_ENDING, SES_CLOSING, SES_STATE_COUNT };
+
+enum session_event {
+	SEV_RECORDED,
+	SEV_NOT_RECORDED,
+	SEV_OPENED,	/* from the guest */
+	SEV_FAILED,
+	SEV_GUEST_GONE,
+	SEV_TIMER,
+	SEV_END,	/* `end` and `reason` say why */
+	SEV_GONE,	/* nothing of the sandbox is left */
+	SEV_COUNT
+};
+
+struct ask;
+
+struct session {
+	struct keeper *k;
+	struct session *next;
+	enum session_state state;
+	uint64_t number;		/* the ledger's, with WIRE_ID_BIT */
+	char id[SUP_SESSION_ID_SIZE];
+	struct plan *plan;		/* owned storage */
+	struct ask *ask;		/* who waits for it to open, or to be closed; owned */
+	struct launch_sandbox sandbox;
+	int workspace_fd;		/* owned; from the guest, a folder on tmpfs */
+	dev_t workspace_dev;
+	struct loop_io ctl_io, child_io;
+	struct loop_timer timer;	/* start, then its age and idleness, then the kill ladder */
+	bool launched, was_open, child_ended;
+	bool counted;			/* the counters of its cgroup were read for the last time */
+	enum sup_session_end end;
+	const char *reason;		/* NULL: it has none to end; for the ledger */
+	struct err failure;		/* why it did not start */
+	uint64_t created_us, opened_us, used_us, ended_us; /* the first CLOCK_REALTIME, all others monotonic */
+	uint32_t calls, file_ops;	/* so far; under way */
+	struct {
+		bool alive;		/* its interpreter runs, for all that is known */
+		int pidfd;		/* owned; from the guest */
+		struct run *run;	/* has it now */
+	} slot[GUEST_SLOTS];
+};
+
+/* A question of the front about sessions, from its arrival to its answer. */
+struct ask {
+	struct keeper *k;
+	struct ask *next;
+	uint64_t id;			/* the front's number */
+	uint32_t type;			/* SUP_ASK_* */
+	char principal[SUP_PRINCIPAL_SIZE]; /* "" until known */
+	struct sup_session_limits limits; /* OPEN */
+	char language[64];
+	char session_id[SUP_SESSION_ID_SIZE];
+	struct session *session;	/* FILE: waits, or is under way there */
+	bool sent, killed;
+	struct loop_timer timer;
+	enum sup_file_op op;
+	uint32_t max_rows;
+	bool keep;
+	uint64_t min_bytes, max_bytes;
+	int data_fd;			/* owned */
+	size_t path_n;
+	char path[];
 };
 
 /* How much of something may happen: `burst` at once, then `per_s` a second. */
@@ -113,7 +211,13 @@ struct keeper {
 	struct untold *untold;		/* what the front has not taken yet, oldest first; tell.c */
 	struct run *runs;		/* oldest first */
 	unsigned busy, waiting;		/* runs with a slot: a sandbox, or about to have one; all others */
-	uint32_t max_runs, max_queue;
+	uint32_t max_runs, max_queue, max_sessions;
+	struct session *sessions;	/* oldest first */
+	unsigned nsessions;
+	uint64_t session_numbers;
+	struct ask *asks;		/* oldest first */
+	unsigned nasks;
+	struct ration refusals;		/* of sessions, that are recorded */
 	struct share *shares;
 	uint64_t turns;
 	bool front_gone, ledger_gone;
@@ -129,11 +233,80 @@ void run_on_timer(struct loop_timer *t);
 void run_tell_refused(struct keeper *k, uint64_t id, const struct err *e);
 void run_refuse(struct run *r, const struct err *e);
 struct run *run_find(struct keeper *k, uint64_t id);
+/* For calls.c, which has a table of its own. */
+typedef void run_action(struct run *r);
+run_action *call_action(enum run_state s, enum run_event ev);
+void run_record(struct run *r);		/* with its slot */
+void run_write_intent(struct run *r);	/* without one: it will not run */
+void run_refuse_unrecorded(struct run *r);
+void run_close_books(struct run *r);
+void run_answer(struct run *r);
+void run_outcome_unrecorded(struct run *r);
+/* What the guest said went wrong; sys is hostile, stage is shown escaped. */
+void run_not_run(struct run *r, struct sv stage, int sys);
+/* The kernel's own word on how the program ended, where it gives it. */
+void run_ask_kernel(struct run *r);
+bool run_disk_is_full(int workspace_fd);
+uint64_t run_clamp(uint64_t v, uint64_t min, uint64_t max);
 /* Starts what fits. */
 void keeper_pump(struct keeper *k);
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);	/* 0 or -1 */
 /* The front has gone, or must be treated as if it had. */
 void keeper_end(struct keeper *k);
+
+/* --- pipes.c ------------------------------------------------------------------------------------ */
+/* n of them, and one for stdin. What programs get is theirs under any uid. */
+int pipes_open(struct pipes *p, unsigned n, bool with_stdin, struct err *e);
+void pipes_none(struct pipes *p);
+void pipes_close_from(struct pipes *p);	/* what the front has, or nobody needs */
+void pipes_close(struct pipes *p);
+
+/* --- calls.c ------------------------------------------------------------------------------------ */
+/* Where r will run: -1 when it cannot, e says why. */
+int call_join(struct run *r, struct session *s, struct err *e);
+/* Whether nothing stands before it; true for one that is no call. */
+bool call_is_next(const struct run *r);
+/* The session begins to end, or nothing of it is left. */
+void call_session_ends(struct run *r);
+void call_session_gone(struct run *r);
+/* Reads the session's counters for it; for the last time before the sandbox is given up. */
+void call_count(struct run *r);
+void call_leave(struct run *r);		/* before it is freed */
+/* A record of the guest about calls. False: it may not send that. */
+bool call_record(struct session *s, struct ipc_msg *m);
+
+/* --- session.c, sessions.c ---------------------------------------------------------------------------------- */
+void ses_open(struct keeper *k, struct ask *a);	/* takes a over */
+void ses_event(struct session *s, enum session_event ev);
+void ses_end(struct session *s, enum sup_session_end end, const char *reason);
+void ses_end_all(struct keeper *k, const char *reason);
+/* The principal's own that is open; NULL: there is none, or it is another's. */
+struct session *ses_find(struct keeper *k, const char *principal, const char *id);
+struct session *ses_by_number(struct keeper *k, uint64_t number);
+/* Has it room for another? -1: e says why not. */
+int ses_may_open(struct keeper *k, const char *principal, struct err *e);
+bool ses_is_busy(const struct session *s); /* something is under way there */
+void ses_used(struct session *s);	/* something was asked of it, or has ended there */
+int ses_send(struct session *s, struct ipc_msg *m, struct err *e);
+void ses_info(const struct session *s, struct sup_session_info *ret);
+/* GUEST_INTERRUPT, GUEST_KILL; -1: the guest does not listen. */
+int ses_signal(struct session *s, enum guest_type type, uint64_t id, uint32_t slot);
+/* Interpreters that stay have a slot each; GUEST_NO_SLOT: it has none. */
+uint32_t ses_slot(const struct pol_runtime *rt);
+
+/* --- asks.c, files.c ------------------------------------------------------------------------------ */
+/* A question has come. Takes w's fd over. */
+void ask_new(struct keeper *k, uint64_t id, uint32_t type, const struct wire_ask *w);
+/* Who asks is known, or (NULL) not, and why says why not. */
+void ask_known(struct ask *a, const struct sup_identity *who, const struct err *why);
+bool ask_has(const struct keeper *k, uint64_t id);
+void ask_refuse(struct ask *a, const struct err *e);	/* both free it */
+void ask_answer_row(struct ask *a, const struct session *s);
+void ask_free(struct ask *a);
+void ask_not_found(struct err *e);
+void file_ask(struct ask *a);
+bool file_record(struct session *s, struct ipc_msg *m);
+void files_session_ends(struct session *s);
 
 /* --- tell.c ----------------------------------------------------------------------------------- */
 /* Sends to the front: 0, or -1 when it has gone. What it does not take at once is kept for it; until it
@@ -162,6 +335,8 @@ void auth_finish(struct keeper *k);
 void auth_run(struct keeper *k, uint64_t id, const struct wire_run *w);
 /* SUP_AUTH. */
 void auth_identify(struct keeper *k, uint64_t id, struct sv credential);
+/* A question; its fields are there already. */
+void auth_ask(struct keeper *k, struct ask *x, struct sv credential);
 /* Is such a request waiting? Its id is the front's. */
 bool auth_has(const struct keeper *k, uint64_t id, bool run);
 /* SUP_STOP for a run that is none yet: answered. */

@@ -35,7 +35,8 @@ static int hash_fd(int fd, uint64_t max_bytes, unsigned char out[32],
 	return 0;
 }
 
-static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
+static int make_plan(struct run *r, const struct wire_run *w, const struct session *s,
+		     struct err *e)
 {
 	struct pol_request req = {
 		.tool = w->tool,
@@ -43,6 +44,7 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 		.has_timeout = w->has_timeout,
 		.timeout_ms = w->timeout_ms,
 		.has_argv = w->has_argv,
+		.session = s ? s->plan : NULL,
 	};
 	void *mem;
 
@@ -65,6 +67,25 @@ static int make_plan(struct run *r, const struct wire_run *w, struct err *e)
 				      .host = &launch_facts(r->k->host)->host,
 				      .principal = r->share->principal},
 		&r->plan, e);
+}
+
+/* What it asks for, and where. */
+static int place(struct run *r, const struct wire_run *w, struct err *e)
+{
+	struct session *s = NULL;
+	char id[SUP_SESSION_ID_SIZE];
+
+	if (w->session_id.n) {
+		if (!sv_copy(w->session_id, id, sizeof(id)))
+			s = ses_find(r->k, r->share->principal, id);
+		if (!s) {
+			ask_not_found(e);
+			return -1;
+		}
+	}
+	if (make_plan(r, w, s, e))
+		return -1;
+	return s ? call_join(r, s, e) : 0;
 }
 
 /* A refusal is answered when it is recorded: so a flood of them is bounded by what its sender may have
@@ -134,7 +155,12 @@ static struct run *add_run(struct keeper *k, uint64_t id, const struct wire_run 
 			  .input_fd = w->input_fd,
 			  .stdin_fd = w->stdin_fd,
 			  .workspace_fd = -1,
-			  .program_pidfd = -1};
+			  .program_pidfd = -1,
+			  .open_stdin = w->open_stdin,
+			  .stdin_to = -1,
+			  .is_call = w->session_id.n > 0,
+			  .slot = GUEST_NO_SLOT};
+	pipes_none(&r->pipes);
 	r->timer = (struct loop_timer){.on_due = run_on_timer, .arg = r};
 	r->ctl_io.fd = r->child_io.fd = r->oom_io.fd = -1;
 	new_run_id(r->run_id);
@@ -187,9 +213,9 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
 	if (!who) {
 		r->failure = *why;
 		refuse_unknown(r);
-	} else if (make_plan(r, w, &r->failure)) {
+	} else if (place(r, w, &r->failure)) {
 		record_refusal(r, sv_of(r->failure.cause));
-	} else if (!starts) {
+	} else if (!starts || !call_is_next(r)) {
 		tell_queued(r);
 	}
 }

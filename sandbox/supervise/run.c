@@ -38,6 +38,9 @@ static void run_free(struct run *r)
 	fd_close(&r->stdin_fd);
 	fd_close(&r->workspace_fd);
 	fd_close(&r->program_pidfd);
+	fd_close(&r->stdin_to);
+	if (r->is_call)
+		call_leave(r);
 	mem_free(r->plan);
 	mem_free(r);
 	keeper_pump(k);
@@ -58,7 +61,7 @@ void run_refuse(struct run *r, const struct err *e)
 	run_free(r);
 }
 
-static void answer(struct run *r)
+void run_answer(struct run *r)
 {
 	struct ipc_msg m;
 
@@ -74,7 +77,7 @@ static void answer(struct run *r)
 
 /* --- QUEUED -> RECORDING ---------------------------------------------------------------------- */
 
-static void write_intent(struct run *r)
+void run_write_intent(struct run *r)
 {
 	const struct pol_limits *l = pol_plan_limits(r->plan);
 	const struct pol_runtime *rt = pol_plan_runtime(r->plan);
@@ -83,6 +86,8 @@ static void write_intent(struct run *r)
 		.principal = sv_of(pol_plan_principal(r->plan)),
 		.tool = sv_of(pol_tool_name(pol_plan_tool(r->plan))),
 		.runtime = sv_of(rt ? rt->name : ""),
+		.session_id = sv_of(r->session ? r->session->id : ""),
+		.open_stdin = r->open_stdin,
 		.code_bytes = r->code_bytes,
 		.input_bytes = r->input_bytes,
 		.stdin_bytes = r->stdin_bytes,
@@ -104,13 +109,13 @@ static void write_intent(struct run *r)
 		run_event(r, EV_NOT_RECORDED);
 }
 
-static void do_record(struct run *r)
+void run_record(struct run *r)
 {
 	share_take_slot(r);
-	write_intent(r);
+	run_write_intent(r);
 }
 
-static void do_refuse_unrecorded(struct run *r)
+void run_refuse_unrecorded(struct run *r)
 {
 	struct err e = {0};
 
@@ -126,33 +131,27 @@ static void on_ctl_ready(struct loop_io *io, uint32_t events);
 static void on_child_ready(struct loop_io *io, uint32_t events);
 static void on_oom_ready(struct loop_io *io, uint32_t events);
 static void do_end(struct run *r);
-static void close_books(struct run *r);
 static bool try_gone(struct run *r);
 
-/* Hands the read ends to the front. The write ends stay with the caller. */
-static int open_pipes(struct run *r, struct launch_io *io, struct err *e)
+/* Hands the read ends to the front. The others stay in p. */
+static int open_pipes(struct run *r, struct pipes *p, struct err *e)
 {
-	int out[2] = {-1, -1}, errs[2] = {-1, -1};
+	struct wire_start start = {.output_max =
+					   pol_plan_limits(r->plan)->output_bytes};
 	struct ipc_msg m;
-	int bad = fd_pipe(out, e) || fd_pipe(errs, e);
+	int bad = pipes_open(p, 2, r->open_stdin, e);
 
-	io->out_fd = out[1];
-	io->err_fd = errs[1];
-	/* as root a sandbox has another uid: without this, /dev/stdout could not be opened */
-	bad = bad || fchmod(out[1], 0622) || fchmod(errs[1], 0622);
-	if (!bad) {
-		ipc_start(&m, SUP_ACCEPTED, r->id);
-		ipc_put_sv(&m, sv_of(r->run_id));
-		ipc_put_u64(&m, pol_plan_limits(r->plan)->output_bytes);
-		ipc_put_fd(&m, out[0]);
-		ipc_put_fd(&m, errs[0]);
-		bad = keeper_tell(r->k, &m);
-		if (bad)
-			err_set(e, ERR_BUSY,
-				"the output pipes could not be handed over");
-	}
-	fd_close(&out[0]);
-	fd_close(&errs[0]);
+	if (bad)
+		return -1;
+	memcpy(start.run_id, r->run_id, sizeof(start.run_id));
+	memcpy(start.fds, p->from, sizeof(start.fds));
+	start.stdin_fd = p->in_to;
+	ipc_start(&m, SUP_ACCEPTED, r->id);
+	wire_put_start(&m, &start);
+	bad = keeper_tell(r->k, &m);
+	if (bad)
+		err_set(e, ERR_BUSY, "the output pipes could not be handed over");
+	pipes_close_from(p);
 	return bad ? -1 : 0;
 }
 
@@ -175,24 +174,31 @@ static int watch(struct run *r, struct err *e)
 static void do_launch(struct run *r)
 {
 	struct launch_io io = {r->code_fd, r->input_fd, r->stdin_fd, -1, -1};
+	struct pipes p;
 	int bad;
 
 	if (r->evidence
 		    .reason) { /* cancelled: in the queue, or while the intent was written */
-		close_books(r);
+		run_close_books(r);
 		return;
 	}
 	r->launched_us = loop_now_us();
-	bad = open_pipes(r, &io, &r->failure) ||
-	      launch_sandbox(r->k->host, r->plan, &io, &r->sandbox, &r->failure);
-
-	fd_close(&io.out_fd);
-	fd_close(&io.err_fd);
+	bad = open_pipes(r, &p, &r->failure);
+	if (!bad) {
+		io.out_fd = p.to[0];
+		io.err_fd = p.to[1];
+		if (r->open_stdin)
+			io.stdin_fd = p.in_from;
+		bad = launch_sandbox(r->k->host, r->plan, &io, &r->sandbox,
+				     &r->failure);
+		r->stdin_to = fd_steal(&p.in_to);
+		pipes_close(&p);
+	}
 	fd_close(&r->code_fd);
 	fd_close(&r->input_fd);
 	fd_close(&r->stdin_fd);
 	if (bad) {
-		close_books(r);
+		run_close_books(r);
 		return;
 	}
 	r->state = RUN_STARTING;
@@ -206,6 +212,7 @@ static void do_launch(struct run *r)
 static void do_started(struct run *r)
 {
 	r->state = RUN_RUNNING;
+	fd_close(&r->stdin_to);
 	loop_timer_set(&r->k->loop, &r->timer, pol_plan_limits(r->plan)->wall_ms);
 }
 
@@ -272,19 +279,18 @@ static void do_ladder(struct run *r)
 
 /* The workspace outlives the sandbox as long as this descriptor does. Only fstatfs, and only of a
  * tmpfs: the descriptor came from the guest. */
-static bool disk_is_full(const struct run *r)
+bool run_disk_is_full(int workspace_fd)
 {
 	struct statfs st;
 
-	if (r->workspace_fd < 0 || fstatfs(r->workspace_fd, &st) ||
-	    st.f_type != TMPFS_MAGIC)
+	if (workspace_fd < 0 || fstatfs(workspace_fd, &st) || st.f_type != TMPFS_MAGIC)
 		return false;
 	return st.f_bavail == 0 || st.f_ffree == 0;
 }
 
 /* Since Linux 6.15 the kernel itself tells the holder of a pidfd how the process ended
  * (PIDFD_GET_INFO, PIDFD_INFO_EXIT). Then the guest is not asked: its word is only compared. */
-static void ask_kernel(struct run *r)
+void run_ask_kernel(struct run *r)
 {
 	struct {
 		uint64_t mask, cgroup_id;
@@ -310,12 +316,11 @@ static void gather(struct run *r)
 {
 	struct launch_usage use;
 
-	ask_kernel(r);
-
+	run_ask_kernel(r);
 	launch_cgroup_usage(&r->sandbox.cgroup, &use);
 	r->evidence.oom_kills = use.oom_kills || !r->oom_seen ? use.oom_kills : 1;
 	r->evidence.pids_denied = use.pids_denied;
-	r->evidence.disk_full = disk_is_full(r);
+	r->evidence.disk_full = run_disk_is_full(r->workspace_fd);
 	r->result.limits_degraded = use.limits_gone;
 	r->result.cpu_us = use.cpu_us;
 	r->result.peak_memory_bytes = use.peak_memory_bytes;
@@ -336,7 +341,7 @@ static void fill_result(struct run *r)
 }
 
 /* The outcome goes to the ledger before the answer goes to the front. */
-static void close_books(struct run *r)
+void run_close_books(struct run *r)
 {
 	struct ipc_msg m;
 
@@ -364,18 +369,16 @@ static void close_books(struct run *r)
 
 static void do_gone(struct run *r)
 {
-	close_books(r);
+	run_close_books(r);
 }
 
-static void do_outcome_unrecorded(struct run *r)
+void run_outcome_unrecorded(struct run *r)
 {
 	log_msg(LOG_ERROR, "event=outcome_not_recorded run=%s", r->run_id);
-	answer(r);
+	run_answer(r);
 }
 
 /* --- the table ---------------------------------------------------------------------------------- */
-
-typedef void action(struct run *r);
 
 static void ignore(struct run *r)
 {
@@ -383,10 +386,10 @@ static void ignore(struct run *r)
 }
 
 /* NULL: cannot happen, or a lie; then the sandbox is ended. */
-static action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
-	[RUN_QUEUED] = {[EV_SLOT] = do_record, [EV_STOP] = write_intent},
+static run_action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
+	[RUN_QUEUED] = {[EV_SLOT] = run_record, [EV_STOP] = run_write_intent},
 	[RUN_RECORDING] = {[EV_RECORDED] = do_launch,
-			   [EV_NOT_RECORDED] = do_refuse_unrecorded,
+			   [EV_NOT_RECORDED] = run_refuse_unrecorded,
 			   [EV_STOP] = ignore},
 	[RUN_STARTING] = {[EV_STARTED] = do_started,
 			  [EV_FAILED] = do_not_started,
@@ -407,14 +410,15 @@ static action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
 			[EV_STOP] = ignore,
 			[EV_OOM] = ignore,
 			[EV_GONE] = do_gone},
-	[RUN_CLOSING] = {[EV_RECORDED] = answer,
-			 [EV_NOT_RECORDED] = do_outcome_unrecorded,
+	[RUN_CLOSING] = {[EV_RECORDED] = run_answer,
+			 [EV_NOT_RECORDED] = run_outcome_unrecorded,
 			 [EV_STOP] = ignore},
 };
 
 void run_event(struct run *r, enum run_event ev)
 {
-	action *act = actions[r->state][ev];
+	run_action *act =
+		r->is_call ? call_action(r->state, ev) : actions[r->state][ev];
 
 	if (act) {
 		act(r);
@@ -422,27 +426,17 @@ void run_event(struct run *r, enum run_event ev)
 	}
 	log_msg(LOG_ERROR, "event=out_of_order run=%s state=%d got=%d", r->run_id,
 		r->state, ev);
-	if (r->state == RUN_STARTING || r->state == RUN_RUNNING)
+	if (!r->is_call && (r->state == RUN_STARTING || r->state == RUN_RUNNING))
 		do_end(r);
 }
 
 /* --- sources of events ------------------------------------------------------------------------ */
 
-static void guest_failed(struct run *r, struct ipc_msg *m)
+void run_not_run(struct run *r, struct sv stage, int sys)
 {
-	char stage[64], shown[80];
-	int sys;
+	char shown[80];
 
-	ipc_get_cstr(m, stage, sizeof(stage));
-	sys = (int)ipc_get_u32(m);
-	if (!ipc_end(m)) {
-		run_event(r, EV_GUEST_GONE);
-		return;
-	}
-	/* too late, or the keeper ended it: then this is not why */
-	if (r->state != RUN_STARTING || r->evidence.reason)
-		return;
-	log_esc(sv_of(stage), shown, sizeof(shown));
+	log_esc(stage, shown, sizeof(shown));
 	if (sys == ENOSPC) {
 		err_set(&r->failure, ERR_LIMIT,
 			"the files do not fit into the workspace of %llu MiB",
@@ -455,11 +449,28 @@ static void guest_failed(struct run *r, struct ipc_msg *m)
 			"the sandbox did not start: %s: %s", shown, strerror(sys));
 		err_fix(&r->failure, "run `fumehood doctor` on the host");
 	}
+}
+
+static void guest_failed(struct run *r, struct ipc_msg *m)
+{
+	char stage[64];
+	int sys;
+
+	ipc_get_cstr(m, stage, sizeof(stage));
+	sys = (int)ipc_get_u32(m);
+	if (!ipc_end(m)) {
+		run_event(r, EV_GUEST_GONE);
+		return;
+	}
+	/* too late, or the keeper ended it: then this is not why */
+	if (r->state != RUN_STARTING || r->evidence.reason)
+		return;
+	run_not_run(r, sv_of(stage), sys);
 	run_event(r, EV_FAILED);
 }
 
 /* The guest saw the moment; the host's own clock bounds what it may say. */
-static uint64_t clamp(uint64_t v, uint64_t min, uint64_t max)
+uint64_t run_clamp(uint64_t v, uint64_t min, uint64_t max)
 {
 	return v < min ? min : v > max ? max : v;
 }
@@ -477,7 +488,7 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 
 		if (r->state != RUN_STARTING)
 			return;
-		r->started_us = clamp(when, r->launched_us, loop_now_us());
+		r->started_us = run_clamp(when, r->launched_us, loop_now_us());
 		fd_close(&r->program_pidfd);
 		r->program_pidfd = ipc_take_fd(m);
 		fd_close(&r->workspace_fd);
@@ -490,7 +501,7 @@ static void guest_record(struct run *r, struct ipc_msg *m)
 		if (r->state == RUN_RUNNING) {
 			r->evidence.wait_status = (int)ipc_get_u32(m);
 			r->ended_us =
-				clamp(ipc_get_u64(m), r->started_us, loop_now_us());
+				run_clamp(ipc_get_u64(m), r->started_us, loop_now_us());
 			r->evidence.has_status = ipc_end(m);
 		}
 		run_event(r, EV_ENDED);

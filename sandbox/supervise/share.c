@@ -118,7 +118,7 @@ struct run *share_next(const struct keeper *k)
 
 	for (struct run *r = k->runs; r; r = r->next)
 		if (r->state == RUN_QUEUED && has_slot_for(k, r->share) &&
-		    (!found || goes_before(r->share, found->share)))
+		    call_is_next(r) && (!found || goes_before(r->share, found->share)))
 			found = r;
 	return found;
 }

@@ -3,6 +3,8 @@
  * The keeper owns runs: request -> plan (policy) -> intent (ledger) -> sandbox (launch) -> watch
  * (deadline, cgroup events, guest records, cancel) -> kill ladder -> verdict -> outcome (ledger) ->
  * result record. It reads code, input and output only as bytes; output pipes go straight to the front.
+ * It owns sessions in the same way: what runs in one is a run like any other, in a sandbox that was
+ * there before and stays after it.
  *
  * The front owns a sup_client: it hands over requests as sealed memfds, drains the output pipes
  * while the program runs (capped, head and tail kept) and gets one callback per run. */
@@ -35,6 +37,31 @@ enum sup_status {
 };
 const char *sup_status_name(enum sup_status s);	/* "exited", ... as on the wire */
 
+/* --- sessions ---------------------------------------------------------------------------------- */
+/* A session is one sandbox that stays: a workspace, and an interpreter per language used that keeps its
+ * variables from call to call. It belongs to the principal that made it: to anybody else it is not
+ * there. It outlives the caller's connection, not the server. It ends when it is closed, when nothing was
+ * asked of it for idle_ttl_s, when it is ttl_s old, or when its sandbox dies; its workspace goes with it. */
+#define SUP_SESSION_ID_SIZE 40		/* "ses_" + 32 hex digits + NUL */
+
+struct sup_session_limits {		/* 0: the policy's default; more than it grants is refused */
+	uint32_t ttl_s, idle_ttl_s;
+	uint64_t memory_bytes, workspace_bytes;
+	uint32_t processes;
+};
+struct sup_session_info {
+	char id[SUP_SESSION_ID_SIZE];
+	char language[32];		/* "": any */
+	uint64_t created_us, expires_us, idle_expires_us; /* CLOCK_REALTIME; the earlier of the last two counts */
+	struct sup_session_limits limits; /* in force */
+	uint32_t calls;			/* so far */
+	uint32_t running, queued;	/* calls now */
+	uint32_t alive;			/* bit per row of pol_runtimes: its interpreter is there */
+};
+/* Names what ended one. */
+enum sup_session_end { SUP_SESSION_CLOSED, SUP_SESSION_TTL, SUP_SESSION_IDLE, SUP_SESSION_DIED,
+		       SUP_SESSION_END_COUNT };
+
 /* Limits that were hit, whether or not they ended the run. */
 enum { SUP_HIT_TIME = 1, SUP_HIT_MEMORY = 2, SUP_HIT_PROCESSES = 4, SUP_HIT_DISK = 8, SUP_HIT_OUTPUT = 16 };
 
@@ -51,7 +78,21 @@ struct sup_result {
 	bool limits_degraded;	/* no cgroup: rlimits only */
 	bool timeout_clamped;
 	struct pol_limits limits;	/* that were in force */
+	/* Of a run in a session: */
+	bool in_session;
+	bool fresh;		/* the interpreter was started for this call */
+	bool lost_state;	/* it ended with the call, so variables are gone; files stay */
+	bool session_ended;	/* with all of it: why is in session_end */
+	enum sup_session_end session_end;
+	uint64_t rich_dropped;	/* bytes of rich lines that were not handed on; the client's own count */
 };
+/* Of a call in an interpreter: SUP_EXITED with the exit code the driver says; SUP_SIGNALED and so on when the
+ * interpreter ended with it; SUP_TIMEOUT, SUP_CANCELLED, SUP_OUTPUT_LIMIT: it was interrupted, and killed if it did
+ * not stop: lost_state says which. CPU: the session's over the call; peak memory: the session's so
+ * far. What an interpreter printed after its last call comes first in the output of its next call. */
+#define SUP_MAX_RICH_BYTES ((size_t)16 << 20)	/* of a line */
+#define SUP_MAX_RICH_CALL_BYTES ((size_t)32 << 20) /* of a call */
+#define SUP_MAX_WAITING_INPUT ((size_t)16 << 20)
 
 /* One captured stream. Bytes [0, head.n) and the last tail_n bytes; between them
  * total - head.n - tail_n bytes are gone. */
@@ -82,6 +123,11 @@ struct sup_run_opts {
 	int64_t timeout_ms;
 	bool has_argv;
 	int code_fd, input_fd, stdin_fd;	/* sealed memfds or -1; taken over in every case */
+	/* "": a sandbox of its own. Else: the language's interpreter there (run_code; run_command without
+	 * argv: bash's), or a program of its own in that sandbox (argv; languages without a driver). Calls
+	 * of one interpreter run one after another, in the order they came. */
+	struct sv session_id;
+	bool open_stdin;		/* it stays open: sup_client_input; stdin_fd, if there, comes first */
 	/* Called once, later, never from within sup_client_run. The run is freed after it. */
 	void (*on_done)(void *arg, const struct sup_answer *a);
 	/* The run has its id: it starts, or waits for its turn. Once; not for one that is refused before
@@ -92,6 +138,8 @@ struct sup_run_opts {
 	/* Every byte of stream 1 or 2 as it comes, up to the output ceiling and not past it; before
 	 * on_output. May be NULL. */
 	void (*on_bytes)(void *arg, int stream, struct sv bytes);
+	/* A line of the driver without its newline: meant to be JSON text, hostile bytes. May be NULL. */
+	void (*on_rich)(void *arg, struct sv line);
 	void *arg;
 };
 
@@ -103,10 +151,61 @@ void sup_client_free(struct sup_client *c);
 /* NULL on error, e says why. */
 struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *o,
 			       struct err *e);
+/* A call in an interpreter is interrupted first, and killed if it does not stop within 2 s. */
 void sup_client_cancel(struct sup_run *r);
+void sup_client_interrupt(struct sup_run *r); /* the same, by the name of what is meant */
+/* Writes to the run's standard input, in order; eof closes it. -1: it is not open (ERR_INVALID), or more than
+ * SUP_MAX_WAITING_INPUT wait already (ERR_BUSY). What the program does not read is lost with its end. */
+int sup_client_input(struct sup_run *r, struct sv bytes, bool eof, struct err *e);
 /* The same, and none of its callbacks is called any more: arg may go. Not from within on_done. */
 void sup_client_abandon(struct sup_run *r);
 unsigned sup_client_active(const struct sup_client *c);	/* runs not yet answered */
+
+/* Each question calls back once, later, never from within; exactly one of rows (or d) and e is not
+ * NULL. NULL at once: e says why. */
+struct sup_ask;
+struct sup_session_opts {
+	struct sv credential, language;	/* "": any of those with a driver, and all others as programs */
+	struct sup_session_limits limits;
+};
+typedef void sup_session_fn(void *arg, const struct sup_session_info *rows, unsigned n,
+			    const struct err *e);
+/* n is 1. The sandbox stands when it calls back; no interpreter yet. */
+struct sup_ask *sup_client_session_open(struct sup_client *c, const struct sup_session_opts *o,
+					sup_session_fn *fn, void *arg, struct err *e);
+/* n is 1: what it was. Calls in it end as cancelled. ERR_NOT_FOUND: none, or another's. */
+struct sup_ask *sup_client_session_close(struct sup_client *c, struct sv credential, struct sv id,
+					 sup_session_fn *fn, void *arg, struct err *e);
+/* All of the caller's, oldest first; n may be 0. */
+struct sup_ask *sup_client_session_list(struct sup_client *c, struct sv credential,
+					sup_session_fn *fn, void *arg, struct err *e);
+void sup_client_ask_cancel(struct sup_ask *q); /* fn will not be called; what was asked for may happen all the same */
+
+/* --- files of a session's workspace --- */
+/* paths: relative to /workspace, as of guest_path_ok. Symbolic links are never followed, nothing but regular
+ * files is opened. */
+enum sup_file_op { SUP_FILE_LIST, SUP_FILE_READ, SUP_FILE_WRITE, SUP_FILE_DELETE, SUP_FILE_OP_COUNT };
+struct sup_file_opts {
+	enum sup_file_op op;
+	struct sv credential, session_id, path;
+	uint32_t max_rows;	/* LIST */
+	bool keep;		/* WRITE: what is there stays; then e->sys is EEXIST */
+	uint64_t min_bytes, max_bytes;	/* WRITE: more or fewer, and nothing has changed */
+	int data_fd;		/* WRITE: a memfd or pipe, read to its end; taken over in every case; else -1 */
+};
+struct sup_file_done {
+	bool is_dir, more;	/* what is there, or was; LIST: there is more than was listed */
+	uint64_t size;		/* of the file; LIST: of the list */
+	int64_t mtime_ns;
+	/* READ: a regular file on tmpfs, read-only, checked by the keeper; it can still change and shrink:
+	 * read(2) only, never mmap. LIST: a sealed memfd of rows as of guest_next_row. The callback's, to
+	 * close. Else -1. */
+	int fd;
+};
+/* e->sys is the error's number, where the workspace said no: ENOENT, ELOOP, EISDIR, EEXIST, ... */
+typedef void sup_file_fn(void *arg, const struct sup_file_done *d, const struct err *e);
+struct sup_ask *sup_client_file(struct sup_client *c, const struct sup_file_opts *o,
+				sup_file_fn *fn, void *arg, struct err *e);
 
 /* --- who is calling --------------------------------------------------------------------------- */
 /* A credential is a word, a blank and bytes, at most SUP_MAX_CREDENTIAL in all:
@@ -139,7 +238,7 @@ void sup_client_auth_cancel(struct sup_auth *a);	/* on_done will not be called *
 struct sup_info {
 	struct pol_host host;
 	struct pol_limits limits;	/* the defaults in force */
-	uint32_t max_wall_ms, max_runs, max_queue;
+	uint32_t max_wall_ms, max_runs, max_queue, max_sessions;
 	char cgroup[16];		/* "v1", "v2", "none" */
 	char bwrap_version[32];
 	char bwrap_path[256];
@@ -194,7 +293,11 @@ struct sup_keeper_opts {
 	/* Of all callers. Where callers are told apart no one of them gets all slots, nor the whole
 	 * queue, and whoever has fewest slots is next. */
 	uint32_t max_runs, max_queue;
+	/* 0: SUP_MAX_SESSIONS; fewer where descriptors or uids are short. Where callers are told apart no one of
+	 * them has more than a quarter. */
+	uint32_t max_sessions;
 };
+#define SUP_MAX_SESSIONS 64
 /* Runs until the front, the ledger or the auth role has gone; returns the process' exit code. */
 int sup_keeper_main(const struct sup_keeper_opts *o);
 

@@ -4,7 +4,7 @@
  * in, it does not read, and the answers to them fill its socket. They wait here, in order, and the
  * keeper reads nothing more from it until they are gone; so the front's own next requests wait in its
  * socket, where it is told that there is no room. What waits is bounded by what was asked: a run has at
- * most three records, a question one. */
+ * most three records, a question one (that for sessions one for each 32), a session one when it ends. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
@@ -13,7 +13,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#define MAX_FDS 2 /* of one record: the ends of two pipes */
+#define MAX_FDS 4 /* of one record: the ends of an interpreter's pipes */
 
 struct untold {
 	struct untold *next;

@@ -22,7 +22,7 @@ static enum sup_status decide(const struct verdict_evidence *ev)
 		return SUP_CANCELLED;
 	if (ev->reason == VERDICT_OUTPUT)
 		return SUP_OUTPUT_LIMIT;
-	if (ev->oom_kills)
+	if (ev->oom_kills && (!ev->goes_on || failed(ev)))
 		return SUP_OUT_OF_MEMORY;
 	if (ev->reason == VERDICT_DEADLINE)
 		return SUP_TIMEOUT;

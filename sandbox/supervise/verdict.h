@@ -11,6 +11,8 @@ struct verdict_evidence {
 	enum verdict_reason reason;	/* why the keeper ended it, if it did */
 	uint64_t oom_kills, pids_denied; /* the cgroup's counters */
 	bool disk_full;			/* fstatfs of the workspace at the end */
+	bool goes_on;			/* only the call has ended, its interpreter has not: then an OOM kill
+					 * hit something else, and counts if the call failed */
 	bool has_status;
 	int wait_status;		/* from the program's real parent, as of wait(2) */
 };

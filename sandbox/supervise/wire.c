@@ -31,8 +31,10 @@ void wire_put_run(struct ipc_msg *m, const struct wire_run *r)
 	ipc_put_u32(m, r->tool);
 	ipc_put_sv(m, r->credential);
 	ipc_put_sv(m, r->language);
+	ipc_put_sv(m, r->session_id);
 	ipc_put_u32(m, r->has_timeout);
 	ipc_put_u32(m, r->has_argv);
+	ipc_put_u32(m, r->open_stdin);
 	ipc_put_i64(m, r->timeout_ms);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
 		ipc_put_u32(m, fds[i] >= 0);
@@ -48,15 +50,18 @@ int wire_get_run(struct ipc_msg *m, struct wire_run *r)
 	r->tool = (enum pol_tool)ipc_get_u32(m);
 	r->credential = ipc_get_sv(m, SUP_MAX_CREDENTIAL);
 	r->language = ipc_get_sv(m, 256);
+	r->session_id = ipc_get_sv(m, SUP_SESSION_ID_SIZE - 1);
 	r->has_timeout = ipc_get_u32(m);
 	r->has_argv = ipc_get_u32(m);
+	r->open_stdin = ipc_get_u32(m);
 	r->timeout_ms = ipc_get_i64(m);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		*fds[i] = -1;
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		if (ipc_get_u32(m))
 			*fds[i] = ipc_take_fd(m);
-	if (ipc_end(m))
+	/* what comes first into an open one the front writes itself */
+	if (ipc_end(m) && !(r->open_stdin && r->stdin_fd >= 0))
 		return 0;
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		fd_close(fds[i]);
@@ -95,6 +100,7 @@ void wire_put_info(struct ipc_msg *m, const struct sup_info *i)
 	ipc_put_u32(m, i->max_wall_ms);
 	ipc_put_u32(m, i->max_runs);
 	ipc_put_u32(m, i->max_queue);
+	ipc_put_u32(m, i->max_sessions);
 	ipc_put_sv(m, sv_of(i->cgroup));
 	ipc_put_sv(m, sv_of(i->bwrap_version));
 	ipc_put_sv(m, sv_of(i->bwrap_path));
@@ -111,6 +117,7 @@ int wire_get_info(struct ipc_msg *m, struct sup_info *i)
 	i->max_wall_ms = ipc_get_u32(m);
 	i->max_runs = ipc_get_u32(m);
 	i->max_queue = ipc_get_u32(m);
+	i->max_sessions = ipc_get_u32(m);
 	ipc_get_cstr(m, i->cgroup, sizeof(i->cgroup));
 	ipc_get_cstr(m, i->bwrap_version, sizeof(i->bwrap_version));
 	ipc_get_cstr(m, i->bwrap_path, sizeof(i->bwrap_path));
@@ -134,6 +141,11 @@ void wire_put_result(struct ipc_msg *m, const struct sup_result *r)
 	ipc_put_u32(m, r->limits_degraded);
 	ipc_put_u32(m, r->timeout_clamped);
 	put_limits(m, &r->limits);
+	ipc_put_u32(m, r->in_session);
+	ipc_put_u32(m, r->fresh);
+	ipc_put_u32(m, r->lost_state);
+	ipc_put_u32(m, r->session_ended);
+	ipc_put_u32(m, r->session_end);
 }
 
 int wire_get_result(struct ipc_msg *m, struct sup_result *r)
@@ -150,7 +162,16 @@ int wire_get_result(struct ipc_msg *m, struct sup_result *r)
 	r->limits_degraded = ipc_get_u32(m);
 	r->timeout_clamped = ipc_get_u32(m);
 	get_limits(m, &r->limits);
-	return ipc_end(m) && (unsigned)r->status < SUP_STATUS_COUNT ? 0 : -1;
+	r->in_session = ipc_get_u32(m);
+	r->fresh = ipc_get_u32(m);
+	r->lost_state = ipc_get_u32(m);
+	r->session_ended = ipc_get_u32(m);
+	r->session_end = (enum sup_session_end)ipc_get_u32(m);
+	r->rich_dropped = 0;
+	return ipc_end(m) && (unsigned)r->status < SUP_STATUS_COUNT &&
+			       (unsigned)r->session_end < SUP_SESSION_END_COUNT
+		       ? 0
+		       : -1;
 }
 
 void wire_put_err(struct ipc_msg *m, const struct err *e)

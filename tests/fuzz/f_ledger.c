@@ -60,6 +60,28 @@ static bool event(struct buf *b, struct err *e)
 	return true;
 }
 
+static bool session(struct buf *b, struct err *e)
+{
+	struct led_session r;
+
+	if (led_get_session(&m, &r, e))
+		return false;
+	led_put_session(&again, &r);
+	led_body_session(b, &r);
+	return true;
+}
+
+static bool session_end(struct buf *b, struct err *e)
+{
+	struct led_session_end r;
+
+	if (led_get_session_end(&m, &r, e))
+		return false;
+	led_put_session_end(&again, &r);
+	led_body_session_end(b, &r);
+	return true;
+}
+
 /* A question has no body, so one is put there. */
 static bool key_find(struct buf *b, struct err *e)
 {
@@ -82,10 +104,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ipc_parse((struct sv){(const char *)data, size}, &m, &e) != 1)
 		return 0;
 	ipc_start(&again, m.type, m.id);
-	good = m.type == LED_INTENT	? intent(&b, &e)
-	       : m.type == LED_OUTCOME	? outcome(&b, &e)
-	       : m.type == LED_KEY_FIND ? key_find(&b, &e)
-					: event(&b, &e);
+	good = m.type == LED_INTENT	     ? intent(&b, &e)
+	       : m.type == LED_OUTCOME	     ? outcome(&b, &e)
+	       : m.type == LED_KEY_FIND	     ? key_find(&b, &e)
+	       : m.type == LED_SESSION_OPEN  ? session(&b, &e)
+	       : m.type == LED_SESSION_CLOSE ? session_end(&b, &e)
+					     : event(&b, &e);
 	if (good) {
 		must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
 		check_body(&b);

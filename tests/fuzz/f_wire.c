@@ -77,11 +77,73 @@ static void decode_check(void)
 	must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
 }
 
+static void same_again(void)
+{
+	must(!again.bad && again.n == m.n);
+}
+
+/* Without descriptors only a call of an interpreter that runs can begin. */
+static void decode_start(void)
+{
+	struct wire_start s;
+
+	if (wire_get_start(&m, &s))
+		return;
+	must(m.type == SUP_CALLED && !s.fresh && s.fds[0] == -1 && s.stdin_fd == -1);
+	must(s.run_id[0] && memchr(s.session_id, '\0', sizeof(s.session_id)));
+	ipc_start(&again, m.type, m.id);
+	wire_put_start(&again, &s);
+	same_again();
+}
+
+static void decode_ask(void)
+{
+	struct wire_ask a;
+
+	if (wire_get_ask(&m, &a))
+		return;
+	must(a.data_fd == -1 && a.credential.n <= SUP_MAX_CREDENTIAL &&
+	     a.session_id.n < SUP_SESSION_ID_SIZE &&
+	     (unsigned)a.op < SUP_FILE_OP_COUNT &&
+	     (m.type != SUP_ASK_FILE || a.op != SUP_FILE_WRITE));
+	ipc_start(&again, m.type, m.id);
+	wire_put_ask(&again, &a);
+	same_again();
+}
+
+static void decode_sessions(void)
+{
+	static struct wire_sessions s;
+
+	if (wire_get_sessions(&m, &s))
+		return;
+	must(s.n <= WIRE_SESSIONS);
+	for (unsigned i = 0; i < s.n; i++)
+		must(s.rows[i].id[0] &&
+		     memchr(s.rows[i].language, '\0', sizeof(s.rows[i].language)));
+	ipc_start(&again, m.type, m.id);
+	wire_put_sessions(&again, &s);
+	same_again();
+}
+
+static void decode_file_done(void)
+{
+	struct sup_file_done d;
+
+	if (wire_get_file_done(&m, &d))
+		return;
+	must(d.fd == -1);
+	ipc_start(&again, m.type, m.id);
+	wire_put_file_done(&again, &d);
+	same_again();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const decoders[])(void) = {decode_result,	  decode_info,
-						 decode_err,	  decode_run,
-						 decode_identity, decode_check};
+	static void (*const decoders[])(void) = {
+		decode_result,	 decode_info,	  decode_err,	decode_run,
+		decode_identity, decode_check,	  decode_start, decode_ask,
+		decode_sessions, decode_file_done};
 
 	if (size < 1 ||
 	    ipc_parse((struct sv){(const char *)data + 1, size - 1}, &m, NULL) != 1)

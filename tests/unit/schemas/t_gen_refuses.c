@@ -11,6 +11,10 @@
 #define GEN "build/gen/gen"
 
 #define ROW_BUT(name, find, file, version, env, memory, more)                          \
+	ROW_WITH(name, find, file ",\"driver\":\"\"", version, env, memory, more)
+#define ROW_DRIVER(driver)                                                             \
+	ROW_WITH("\"x\"", FIND, "\"x\",\"driver\":" driver, "[\"-v\"]", "[]", "0", "")
+#define ROW_WITH(name, find, file, version, env, memory, more)                         \
 	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find             \
 	",\"run\":[],"                                                                 \
 	"\"version\":" version ",\"file\":" file ",\"env\":" env                       \
@@ -18,10 +22,10 @@
 	",\"extra_processes\":0" more "}"
 #define FIND "[\"/usr/bin/x\"]"
 #define ROW ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", "")
-#define ALIAS(name, alias)                                                             \
-	"{\"name\":\"" name "\",\"title\":\"X\",\"aliases\":[\"" alias                 \
-	"\"],\"find\":" FIND                                                           \
-	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"env\":[],\"syscalls\":[],"  \
+#define ALIAS(name, alias)                                                                            \
+	"{\"name\":\"" name "\",\"title\":\"X\",\"aliases\":[\"" alias                                \
+	"\"],\"find\":" FIND                                                                          \
+	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"driver\":\"\",\"env\":[],\"syscalls\":[]," \
 	"\"extra_memory_bytes\":0,\"extra_processes\":0}"
 #define TABLE(rows) "{\"runtimes\":[" rows "]}"
 
@@ -49,6 +53,13 @@ static const struct {
 	 "runtimes[0].find must be an array of at least one"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"../x\"", "[\"-v\"]", "[]", "0", "")),
 	 "runtimes[0].file must be a plain file name"},
+	{TABLE(ROW_DRIVER("\"driver.x2\"")), NULL},
+	{TABLE(ROW_DRIVER("\"x.py\"")), "runtimes[0].driver must be driver.EXTENSION"},
+	{TABLE(ROW_DRIVER("\"driver.\"")),
+	 "runtimes[0].driver must be driver.EXTENSION"},
+	{TABLE(ROW_DRIVER("\"driver.a/b\"")),
+	 "runtimes[0].driver must be driver.EXTENSION"},
+	{TABLE(ROW_DRIVER("null")), "runtimes[0].driver must be a string"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[]", "[]", "0", "")),
 	 "runtimes[0].version must be an array of at least one"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A\"]", "0", "")),

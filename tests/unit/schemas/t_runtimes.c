@@ -43,8 +43,9 @@ static size_t count(const char *const *list)
 static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 {
 	ok(same_text(row, "name", r->name) && same_text(row, "title", r->title) &&
-		   same_text(row, "file", r->file),
-	   "%s: name, title, file", r->name);
+		   same_text(row, "file", r->file) &&
+		   same_text(row, "driver", r->driver),
+	   "%s: name, title, file, driver", r->name);
 	ok(same_list(js_get(row, "aliases"), r->aliases) &&
 		   same_list(js_get(row, "find"), r->find) &&
 		   same_list(js_get(row, "run"), r->run) &&

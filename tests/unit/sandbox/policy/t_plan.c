@@ -102,6 +102,93 @@ static void test_tools(void)
 	ok(pol_plan_size() <= sizeof(storage), "a plan is small");
 }
 
+static alignas(max_align_t) char session_storage[4096];
+
+static struct plan *session_of(const char *language, struct pol_session_limits l)
+{
+	const struct pol_context ctx = {pol_default(), &host, "local:1"};
+	const struct pol_session_request req = {sv_of(language), l};
+	struct plan *p = NULL;
+
+	err_clear(&e);
+	return pol_session_make(session_storage, &req, &ctx, &p, &e) ? NULL : p;
+}
+
+static void test_sessions(void)
+{
+	const struct pol_policy *d = pol_default();
+	struct plan *p = session_of("", (struct pol_session_limits){0});
+	uint32_t extra = 0;
+
+	ok(p && !memcmp(pol_plan_session_limits(p), &d->session, sizeof(d->session)) &&
+		   !pol_plan_runtime(p) && pol_plan_tool(p) == POL_SESSION,
+	   "a session of any language, with the policy's limits");
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		extra += host.path[i][0] ? pol_runtimes[i].extra_processes : 0;
+	ok(extra && pol_plan_limits(p)->processes == d->session.processes + extra,
+	   "its interpreters get what they need themselves");
+	p = session_of("py", (struct pol_session_limits){.ttl_s = 5,
+							 .memory_bytes = 64u << 20});
+	ok(p && !strcmp(pol_plan_runtime(p)->name, "python") &&
+		   pol_plan_session_limits(p)->ttl_s == 5 &&
+		   pol_plan_limits(p)->memory_bytes == 64u << 20 &&
+		   pol_plan_limits(p)->processes == d->session.processes,
+	   "less can be asked for");
+	ok(!session_of("cobol", (struct pol_session_limits){0}) &&
+		   e.code == ERR_NOT_FOUND &&
+		   !session_of("bash", (struct pol_session_limits){0}),
+	   "of a language that is not there, it is refused");
+	ok(!session_of("", (struct pol_session_limits){.ttl_s = 86401}) &&
+		   e.code == ERR_LIMIT &&
+		   !session_of("",
+			       (struct pol_session_limits){.idle_ttl_s = UINT32_MAX}) &&
+		   !session_of("", (struct pol_session_limits){.processes = 257}) &&
+		   !session_of("", (struct pol_session_limits){.processes = 1}) &&
+		   !session_of("", (struct pol_session_limits){.memory_bytes =
+								       UINT64_MAX}) &&
+		   !session_of("",
+			       (struct pol_session_limits){
+				       .workspace_bytes =
+					       d->session_max.workspace_bytes + 1}),
+	   "nothing widens what policy grants: %s", e.cause);
+}
+
+static void test_in_session(void)
+{
+	struct pol_request req = python;
+	struct plan *p;
+
+	req.session = session_of("", (struct pol_session_limits){.processes = 9});
+	p = plan_of(req);
+	ok(p &&
+		   pol_plan_limits(p)->processes ==
+			   pol_plan_limits(req.session)->processes &&
+		   pol_plan_limits(p)->wall_ms == pol_default()->limits.wall_ms &&
+		   pol_plan_has_driver(p),
+	   "in a session its limits hold");
+	req.has_timeout = true;
+	req.timeout_ms = INT64_MAX;
+	ok(pol_plan_limits(plan_of(req))->wall_ms == pol_default()->max_wall_ms,
+	   "the time of a call is bounded as ever");
+	req.language = SV("");
+	ok(!plan_of(req), "of any language, one must be named");
+	req.session = session_of("javascript", (struct pol_session_limits){0});
+	p = plan_of(req);
+	ok(p && !strcmp(pol_plan_runtime(p)->name, "javascript"),
+	   "of one, it need not be");
+	req.language = SV("python");
+	ok(!plan_of(req) && e.code == ERR_INVALID, "and another is refused");
+	req.tool = POL_RUN_COMMAND;
+	req.has_argv = true;
+	ok(plan_of(req) && !pol_plan_has_driver(plan_of(req)),
+	   "a program of its own may run");
+	req.tool = POL_PROBE;
+	ok(!plan_of(req), "a probe may not");
+	req.tool = POL_SESSION;
+	req.session = NULL;
+	ok(!plan_of(req), "a session is no run");
+}
+
 int main(void)
 {
 	/* all but bash are installed on this host */
@@ -113,5 +200,7 @@ int main(void)
 	test_languages();
 	test_sizes();
 	test_tools();
+	test_sessions();
+	test_in_session();
 	return tap_done();
 }

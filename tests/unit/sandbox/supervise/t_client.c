@@ -122,14 +122,15 @@ static void queue(uint64_t id, const char *run_id)
 static void accept_run(uint64_t id, const char *run_id)
 {
 	int out[2], errs[2];
+	struct wire_start start = {.output_max = 1000, .stdin_fd = -1};
 	struct ipc_msg m;
 
 	must(!fd_pipe(out, NULL) && !fd_pipe(errs, NULL));
 	ipc_start(&m, SUP_ACCEPTED, id);
-	ipc_put_sv(&m, sv_of(run_id));
-	ipc_put_u64(&m, 1000);
-	ipc_put_fd(&m, out[0]);
-	ipc_put_fd(&m, errs[0]);
+	snprintf(start.run_id, sizeof(start.run_id), "%s", run_id);
+	start.fds[0] = out[0];
+	start.fds[1] = errs[0];
+	wire_put_start(&m, &start);
 	must(!ipc_send(keeper, &m, NULL));
 	for (int i = 0; i < 2; i++) {
 		fd_close(&out[i]);

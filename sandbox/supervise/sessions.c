@@ -1,0 +1,104 @@
+/* sessions.c: which sessions there are, whose, and what is told of them. */
+#include "sandbox/base/mem.h"
+#include "sandbox/supervise/keeper.h"
+
+#include <sodium.h>
+
+uint32_t ses_slot(const struct pol_runtime *rt)
+{
+	uint32_t n = 0;
+
+	if (!rt->driver[0])
+		return GUEST_NO_SLOT;
+	for (const struct pol_runtime *x = pol_runtimes; x < rt; x++)
+		n += x->driver[0] != '\0';
+	return n < GUEST_SLOTS ? n : GUEST_NO_SLOT;
+}
+
+/* All are compared, whole, so that the time tells nothing of what others have. */
+struct session *ses_find(struct keeper *k, const char *principal, const char *id)
+{
+	char asked[SUP_SESSION_ID_SIZE] = "";
+	struct session *found = NULL;
+
+	snprintf(asked, sizeof(asked), "%s", id);
+	for (struct session *s = k->sessions; s; s = s->next)
+		if (!sodium_memcmp(s->id, asked, sizeof(asked)) &&
+		    s->state == SES_OPEN &&
+		    !strcmp(pol_plan_principal(s->plan), principal))
+			found = s;
+	return found;
+}
+
+struct session *ses_by_number(struct keeper *k, uint64_t number)
+{
+	struct session *s = k->sessions;
+
+	while (s && s->number != number)
+		s = s->next;
+	return s;
+}
+
+static void calls_of(const struct session *s, unsigned *running, unsigned *queued)
+{
+	*running = *queued = 0;
+	for (const struct run *r = s->k->runs; r; r = r->next)
+		if (r->session == s && r->state != RUN_CLOSING)
+			++*(r->state <= RUN_RECORDING ? queued : running);
+}
+
+bool ses_is_busy(const struct session *s)
+{
+	for (const struct run *r = s->k->runs; r; r = r->next)
+		if (r->session == s)
+			return true;
+	return s->file_ops > 0;
+}
+
+void ses_info(const struct session *s, struct sup_session_info *ret)
+{
+	const struct pol_session_limits *l = pol_plan_session_limits(s->plan);
+	const struct pol_runtime *rt = pol_plan_runtime(s->plan);
+	const uint64_t now = loop_now_us(), wall = loop_wall_us();
+	const uint64_t used = ses_is_busy(s) ? now : s->used_us;
+
+	*ret = (struct sup_session_info){
+		.created_us = s->created_us,
+		.expires_us = wall - (now - s->opened_us) + l->ttl_s * 1000000ull,
+		.idle_expires_us = wall - (now - used) + l->idle_ttl_s * 1000000ull,
+		.limits = {.ttl_s = l->ttl_s,
+			   .idle_ttl_s = l->idle_ttl_s,
+			   .memory_bytes = l->memory_bytes,
+			   .workspace_bytes = l->workspace_bytes,
+			   .processes = l->processes},
+		.calls = s->calls};
+	memcpy(ret->id, s->id, sizeof(ret->id));
+	snprintf(ret->language, sizeof(ret->language), "%s", rt ? rt->name : "");
+	calls_of(s, &ret->running, &ret->queued);
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const uint32_t slot = ses_slot(&pol_runtimes[i]);
+
+		if (slot != GUEST_NO_SLOT && s->slot[slot].alive)
+			ret->alive |= 1u << i;
+	}
+}
+
+/* Where callers are told apart, no one of them has more than a quarter. */
+int ses_may_open(struct keeper *k, const char *principal, struct err *e)
+{
+	const bool shared =
+		k->auth.modes & (SUP_AUTH_KEYS | SUP_AUTH_OAUTH | SUP_AUTH_CERT);
+	const unsigned each = shared && k->max_sessions > 1 ? (k->max_sessions + 3) / 4
+							    : k->max_sessions;
+	unsigned own = 0;
+
+	for (const struct session *s = k->sessions; s; s = s->next)
+		own += !strcmp(pol_plan_principal(s->plan), principal);
+	if (own < each && k->nsessions < k->max_sessions)
+		return 0;
+	err_set(e, ERR_BUSY,
+		"%u sessions are open, of these %u of this caller; at most %u "
+		"and %u may be",
+		k->nsessions, own, k->max_sessions, each);
+	return err_fix(e, "close a session that is no longer needed");
+}
