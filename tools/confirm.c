@@ -26,22 +26,34 @@ static void hash_sv(crypto_generichash_state *h, struct sv s)
 	crypto_generichash_update(h, (const unsigned char *)s.p, s.n);
 }
 
-static void digest(const struct run_request *req, char hex[static DIGEST_HEX + 1])
+#define HASH_PARTS 6
+
+/* Of all parts, each with its length. */
+static void digest(const struct sv parts[static HASH_PARTS],
+		   char hex[static DIGEST_HEX + 1])
 {
 	unsigned char out[DIGEST_BYTES];
 	crypto_generichash_state h;
-	char numbers[64];
 
-	snprintf(numbers, sizeof(numbers), "%d %d %d %lld", (int)req->tool,
-		 req->has_argv, req->has_timeout, (long long)req->timeout_ms);
 	crypto_generichash_init(&h, NULL, 0, sizeof(out));
-	hash_sv(&h, sv_of(numbers));
-	hash_sv(&h, req->language);
-	hash_sv(&h, req->code);
-	hash_sv(&h, req->stdin_text);
-	hash_sv(&h, buf_view(&req->input));
+	for (int i = 0; i < HASH_PARTS; i++)
+		hash_sv(&h, parts[i]);
 	crypto_generichash_final(&h, out, sizeof(out));
 	sodium_bin2hex(hex, DIGEST_HEX + 1, out, sizeof(out));
+}
+
+static void digest_request(const struct run_request *req,
+			   char hex[static DIGEST_HEX + 1])
+{
+	char numbers[80];
+
+	snprintf(numbers, sizeof(numbers), "%d %d %d %lld %d", (int)req->tool,
+		 req->has_argv, req->has_timeout, (long long)req->timeout_ms,
+		 req->open_stdin);
+	digest((const struct sv[HASH_PARTS]){sv_of(numbers), req->language, req->code,
+					     req->stdin_text, buf_view(&req->input),
+					     req->session_id},
+	       hex);
 }
 
 /* What a screen shows otherwise than it is, or not at all: controls, and the characters that turn the
@@ -122,6 +134,10 @@ static void put_message(struct buf *b, const struct tool_call *call,
 			req->language.p, req->code.n);
 	else
 		buf_str(b, "Run this command in the sandbox?");
+	if (req->session_id.n)
+		buf_fmt(b,
+			" In session " SV_FMT ", with what earlier calls left there.",
+			SV_ARG(req->session_id));
 	if (req->input.n || req->stdin_text.n)
 		buf_fmt(b,
 			" It gets %zu bytes of files, arguments and variables and %zu "
@@ -136,25 +152,20 @@ static void put_message(struct buf *b, const struct tool_call *call,
 
 /* --- asking ------------------------------------------------------------------------------------- */
 
-static int put_params(struct buf *b, const struct tool_call *call,
-		      const struct run_request *req)
+static void put_params(struct buf *b, struct sv message)
 {
-	AUTO_BUF message = {0};
 	struct jw w;
 
-	buf_init(&message, 16 * EXCERPT_BYTES);
-	put_message(&message, call, req);
 	jw_init(&w, b);
 	jw_obj(&w);
 	jw_kstr(&w, "mode", SV("form"));
-	jw_kstr(&w, "message", buf_view(&message));
+	jw_kstr(&w, "message", message);
 	jw_kraw(&w, "requestedSchema",
 		SV("{\"type\":\"object\",\"properties\":{\"" KEY
 		   "\":{\"type\":\"boolean\",\"title\":\"Run it\",\"description\":"
-		   "\"Yes: the program is run once.\",\"default\":false}},"
+		   "\"Yes: this is done once.\",\"default\":false}},"
 		   "\"required\":[\"" KEY "\"]}"));
 	jw_obj_end(&w);
-	return message.failed || b->failed ? -1 : 0;
 }
 
 static void cannot_ask(struct tool_call *call)
@@ -170,8 +181,8 @@ static void cannot_ask(struct tool_call *call)
 	tool_call_done(call, &(struct tool_answer){.err = &e, .needs = "elicitation"});
 }
 
-/* digest: of req, in hex. */
-static int ask(struct tool_call *call, const struct run_request *req,
+/* message: what the user is asked; digest_hex: of all that a yes is for. */
+static int ask(struct tool_call *call, const struct buf *message,
 	       const char *digest_hex, struct err *e)
 {
 	unsigned char number[RUNS_YES_BYTES];
@@ -183,7 +194,8 @@ static int ask(struct tool_call *call, const struct run_request *req,
 		return 0;
 	}
 	buf_init(&params, 64 * EXCERPT_BYTES);
-	if (put_params(&params, call, req))
+	put_params(&params, buf_view(message));
+	if (message->failed || params.failed)
 		return err_set(e, ERR_LIMIT, "no memory to ask the user");
 	randombytes_buf(number, sizeof(number));
 	memcpy(state, digest_hex, DIGEST_HEX);
@@ -218,20 +230,48 @@ static bool is_ours(struct sv state, const char *digest_hex,
 			       STATE_HEX - DIGEST_HEX, NULL, NULL, NULL);
 }
 
-int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e)
+static int confirm(struct tool_call *call, const struct buf *message, const char *hex,
+		   struct err *e)
 {
 	const struct cJSON *answer = js_get(call->inputs, KEY);
 	unsigned char number[RUNS_YES_BYTES];
-	char hex[DIGEST_HEX + 1];
 
-	if (!call->env.confirm)
-		return 1;
-	digest(req, hex);
 	/* an answer without our question, or to another one, is none */
 	if (!answer || !is_ours(call->ask_state, hex, number))
-		return ask(call, req, hex, e);
+		return ask(call, message, hex, e);
 	if (!sv_eq(js_str(js_get(answer, "action")), SV("accept")) ||
 	    !js_is_true(js_get(js_get(answer, "content"), KEY)))
 		return refuse(answer, e);
-	return runs_use_yes(call->env.runs, number) ? 1 : ask(call, req, hex, e);
+	return runs_use_yes(call->env.runs, number) ? 1 : ask(call, message, hex, e);
+}
+
+int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e)
+{
+	char hex[DIGEST_HEX + 1];
+	AUTO_BUF message = {0};
+
+	if (!call->env.confirm)
+		return 1;
+	digest_request(req, hex);
+	buf_init(&message, 16 * EXCERPT_BYTES);
+	put_message(&message, call, req);
+	return confirm(call, &message, hex, e);
+}
+
+int confirm_input(struct tool_call *call, const struct run *r, struct sv text,
+		  struct err *e)
+{
+	char hex[DIGEST_HEX + 1];
+	AUTO_BUF message = {0};
+
+	if (!call->env.confirm || !text.n)
+		return 1;
+	digest((const struct sv[HASH_PARTS]){SV("input"), sv_of(r->id), text}, hex);
+	buf_init(&message, 16 * EXCERPT_BYTES);
+	buf_fmt(&message,
+		"Send this input (%zu bytes) to the running %s program %s in the "
+		"sandbox?\n\n",
+		text.n, *r->language ? r->language : "command-line", r->id);
+	put_excerpt(&message, text);
+	return confirm(call, &message, hex, e);
 }

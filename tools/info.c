@@ -116,6 +116,7 @@ static size_t list_limits(const struct sup_info *info, const struct info_more *m
 		{"concurrent_runs", info->max_runs},
 		{"queued_runs", info->max_queue},
 		{"background_runs", more->max_background},
+		{"sessions", info->max_sessions},
 		{"output_kept_ms", more->keep_ms},
 		{"output_kept_bytes", more->keep_bytes},
 		{"promote_ms", more->promote_ms},
@@ -240,7 +241,7 @@ static void json_limits(struct jw *w, const struct sup_info *info,
 		jw_kint(w, rows[i].key, (int64_t)rows[i].value);
 	jw_obj_end(w);
 	jw_kstr(w, "network", SV("denied"));
-	jw_kstr(w, "persistence", SV("none"));
+	jw_kstr(w, "persistence", SV("sessions"));
 }
 
 void info_json_runtimes(const struct sup_info *info,
@@ -324,8 +325,10 @@ static void render_text(const struct info_facts *f, struct buf *b)
 	buf_str(b, "limits:\n");
 	for (size_t i = 0; i < n; i++)
 		buf_fmt(b, "- %s: %" PRIu64 "\n", rows[i].key, rows[i].value);
-	buf_str(b, "network: denied\n"
-		   "persistence: none, each call starts from an empty /workspace\n");
+	buf_str(b,
+		"network: denied\n"
+		"persistence: in sessions (session_create); a call without session_id starts "
+		"from an empty /workspace\n");
 	buf_fmt(b,
 		"isolation: cgroup %s, Landlock ABI %" PRIu32 ", bubblewrap %s, %s\n",
 		info->cgroup, info->landlock_abi, info->bwrap_version,

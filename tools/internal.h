@@ -22,6 +22,7 @@
 #define RUN_MAX_STRING_BYTES 131071	/* one argument or NAME=value: MAX_ARG_STRLEN less NUL */
 #define RUN_MAX_EXEC_BYTES ((size_t)1 << 20)	/* all of them: half of what execve takes */
 #define RUN_MAX_ANSWER_BYTES ((size_t)4 << 20)	/* two streams, each byte as \u00XX, and as much again */
+#define RUN_MAX_CONTENT_BYTES ((size_t)24 << 20)	/* the text once more, links, and pictures as base64 */
 #define RUN_PAGE_BYTES (SUP_HEAD_BYTES + SUP_TAIL_BYTES)	/* of a stream, where not asked otherwise */
 #define RUN_MAX_PAGE_BYTES ((size_t)128 << 10)
 #define RUN_MIN_PAGE_BYTES 4		/* one character */
@@ -37,6 +38,8 @@ struct run_request {
 	bool has_argv;		/* then code is empty and the program is in input */
 	bool has_timeout;
 	bool background;
+	bool open_stdin;
+	struct sv session_id;	/* borrowed; "": a sandbox of its own */
 	int64_t timeout_ms;
 	size_t exec_bytes;	/* of args and env, as execve counts them */
 	struct buf input;	/* owned: args, env, files, cwd */
@@ -44,6 +47,15 @@ struct run_request {
 int run_request_code(const struct cJSON *args, struct run_request *ret, struct err *e);
 int run_request_command(const struct cJSON *args, struct run_request *ret, struct err *e);
 void run_request_finish(struct run_request *r);
+/* What more tools than those two take: a path below /workspace, a session's id (left alone where none is given),
+ * bytes as base64 (ret is the caller's, to be finished also after a failure). field: for the error. */
+int request_path(struct sv path, const char *field, struct err *e);
+int request_session(const struct cJSON *args, struct sv *ret, struct err *e);
+int request_language(struct sv language, struct err *e);	/* too long for the keeper to be asked */
+int request_base64(struct sv text, const char *field, struct buf *ret, struct err *e);
+/* A whole number of at least min; *ret stays where none is given. */
+int request_number(const struct cJSON *args, const char *name, int64_t min, int64_t *ret,
+		   struct err *e);
 
 /* Puts a run into the registry and asks the client; call->state is the run until the call ends. */
 int run_start(struct tool_call *call, const struct run_request *req, struct err *e);
@@ -52,6 +64,8 @@ void run_cancel(struct tool_call *call);
 /* 1: the user agreed, or need not be asked. 0: the call has ended, with the question or because nobody
  * can be asked. -1: refused. */
 int confirm_run(struct tool_call *call, const struct run_request *req, struct err *e);
+/* The same before input is sent to a run: a shell that reads commands would run them. */
+int confirm_input(struct tool_call *call, const struct run *r, struct sv text, struct err *e);
 
 /* a->err is NULL. kept: how much of each stream can be read as a resource; NULL: nothing. Buffers come
  * with a ceiling; -1 when it was too low or memory ran out. */
@@ -59,8 +73,24 @@ int run_render(const struct sup_answer *a, const uint64_t kept[RUN_STREAMS],
 	       struct buf *json, struct buf *text, struct err *e);
 /* The same of an ended run, from the registry. */
 int run_render_ended(const struct run *r, struct buf *json, struct buf *text, struct err *e);
-/* Content blocks: text, and links to the streams it shows the ends of; nothing when it shows all. */
-void run_links(const struct run *r, struct sv text, struct buf *content);
+/* Content blocks: text, pictures, and links to other outputs and the streams it shows the ends of;
+ * nothing when the text shows all. The first so many bytes, and a ], are the text and the pictures. */
+size_t run_blocks(const struct run *r, struct sv text, struct buf *content);
+
+/* --- render_outputs.c: what was displayed, in the forms of a result ------------------------------- */
+#define OUTPUT_TEXT_BYTES ((size_t)16 << 10)	/* shown of one text, */
+#define OUTPUT_TEXTS_BYTES ((size_t)64 << 10)	/* of all in one result */
+#define OUTPUT_IMAGE_BYTES ((size_t)1 << 20)	/* the largest picture shown, */
+#define OUTPUT_IMAGES_BYTES ((size_t)8 << 20)	/* all in one result */
+/* The members outputs and outputs_left_out, when there are any. */
+void outputs_json(struct jw *w, const struct run *r);
+void outputs_text(const struct run *r, struct sv mark, struct buf *b);
+/* The blocks of pictures, and the links. */
+void outputs_images(const struct run *r, struct jw *w);
+void outputs_links(const struct run *r, struct jw *w);
+/* Whether there are any of these. */
+bool outputs_have_blocks(const struct run *r);
+void image_block(struct jw *w, const char *mime, struct sv bytes);
 
 /* From where on, and how much of each stream. */
 struct run_page {
@@ -69,6 +99,8 @@ struct run_page {
 };
 int run_render_page(const struct run *r, const struct run_page *p, struct buf *json,
 		    struct buf *text, struct err *e);
+/* Whether it has ended and nothing follows the page. */
+bool run_is_last_page(const struct run *r, const struct run_page *p);
 /* Bytes at the end of s that start a character the cut took the rest of: 0..3. */
 size_t text_cut_at_end(struct sv s);
 
@@ -112,6 +144,39 @@ struct info_facts {
 };
 int info_render(const struct info_facts *f, struct buf *json, struct buf *text, struct err *e);
 
+/* --- questions to the keeper that are no runs (questions.c) ---------------------------------------------- */
+
+/* The caller's struct begins with it. Such a call ends by question_done or question_fail, which free what it
+ * owns; cancelled before, it ends at once. */
+struct question {
+	struct tool_call *call;
+	struct sup_ask *at;		/* the client's; NULL: nothing is asked just now */
+	void (*finish)(struct question *a);	/* frees what is owned, and the memory */
+};
+/* n bytes, zeroed; call->state is it until the call ends. */
+void *question_new(struct tool_call *call, size_t n, void (*finish)(struct question *a), struct err *e);
+void question_drop(struct question *a);		/* of a call that has not started */
+void question_done(struct question *a, const struct tool_answer *answer);
+void question_fail(struct question *a, const struct err *e);
+void question_cancel(struct tool_call *call);
+
+/* --- sessions (session.c) ------------------------------------------------------------------------- */
+void session_json(struct jw *w, const struct sup_session_info *s);
+void session_text(struct buf *b, const struct sup_session_info *s);
+const char *session_end_name(enum sup_session_end end);
+/* 2026-01-02T03:04:05Z */
+#define TIME_TEXT_SIZE 32
+void time_text(int64_t wall_s, char dst[static TIME_TEXT_SIZE]);
+
+int session_create_start(struct tool_call *call, struct err *e);
+void session_create_cancel(struct tool_call *call);
+int session_list_start(struct tool_call *call, struct err *e);
+int session_close_start(struct tool_call *call, struct err *e);
+int artifact_upload_start(struct tool_call *call, struct err *e);
+int artifact_download_start(struct tool_call *call, struct err *e);
+int artifact_list_start(struct tool_call *call, struct err *e);
+int artifact_delete_start(struct tool_call *call, struct err *e);
+int run_input_start(struct tool_call *call, struct err *e);
 int run_code_start(struct tool_call *call, struct err *e);
 int run_command_start(struct tool_call *call, struct err *e);
 int run_status_start(struct tool_call *call, struct err *e);

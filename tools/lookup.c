@@ -12,6 +12,37 @@ struct run_owner *runs_owner(struct runs *r, struct sv principal)
 	return NULL;
 }
 
+const struct pol_runtime *runtime_of(struct sv language)
+{
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *r = &pol_runtimes[i];
+
+		if (sv_eq(language, sv_of(r->name)))
+			return r;
+		for (const char *const *a = r->aliases; *a; a++)
+			if (sv_eq(language, sv_of(*a)))
+				return r;
+	}
+	return NULL;
+}
+
+static const struct pol_runtime *runtime_of_run(const struct run *r)
+{
+	return runtime_of(*r->language ? sv_of(r->language) : SV("bash"));
+}
+
+bool run_has_earlier(const struct run *r)
+{
+	const struct run *at = r->session_id[0] ? r->next : NULL;
+
+	for (; at; at = at->next)
+		if (at->ended && at->result.in_session &&
+		    !strcmp(at->session_id, r->session_id) &&
+		    runtime_of_run(at) == runtime_of_run(r))
+			return true;
+	return false;
+}
+
 /* The whole of a principal's runs is gone through, and each id compared as a whole, so that the time
  * it takes tells nothing about how much of a guess was right. */
 static struct run *find_in(struct run_owner *o, struct sv id)

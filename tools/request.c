@@ -8,6 +8,40 @@
 
 #include <sodium.h>
 
+#define ID_BYTES 36 /* "ses_" and 32 hex digits */
+
+int request_number(const struct cJSON *args, const char *name, int64_t min,
+		   int64_t *ret, struct err *e)
+{
+	const struct cJSON *v = js_get(args, name);
+
+	if (!v || (!js_int(v, ret) && *ret >= min))
+		return 0;
+	return err_set(e, ERR_INVALID, "%s is not a whole number from %lld on", name,
+		       (long long)min);
+}
+
+int request_session(const struct cJSON *args, struct sv *ret, struct err *e)
+{
+	const struct cJSON *v = js_get(args, "session_id");
+	const struct sv id = js_str(v);
+	size_t n = 4;
+
+	if (!v)
+		return 0;
+	if (id.n == ID_BYTES && sv_starts(id, SV("ses_")))
+		while (n < id.n && memchr("0123456789abcdef", id.p[n], 16))
+			n++;
+	if (n == ID_BYTES) {
+		*ret = id;
+		return 0;
+	}
+	err_set(e, ERR_NOT_FOUND, "there is no session with that session_id");
+	return err_fix(e,
+		       "use a session_id that session_create gave (session_list shows "
+		       "those that are left), or leave it out");
+}
+
 /* --- paths ------------------------------------------------------------------------------------ */
 
 static int bad_path(struct err *e, const char *field, const char *what)
@@ -18,7 +52,7 @@ static int bad_path(struct err *e, const char *field, const char *what)
 		"give a path relative to /workspace with plain parts, like data/in.csv");
 }
 
-static int check_path(struct sv path, const char *field, struct err *e)
+int request_path(struct sv path, const char *field, struct err *e)
 {
 	struct sv rest = path, part;
 	bool more = true;
@@ -110,44 +144,45 @@ static int refuse_clashes(const struct cJSON *files, struct err *e)
 /* Name of the file that will hold the code; "" when the language is unknown (policy says so). */
 static struct sv own_file(struct sv language)
 {
-	for (unsigned i = 0; i < pol_runtimes_count; i++) {
-		const struct pol_runtime *r = &pol_runtimes[i];
+	const struct pol_runtime *r = runtime_of(language);
 
-		if (sv_eq(language, sv_of(r->name)))
-			return sv_of(r->file);
-		for (const char *const *a = r->aliases; *a; a++)
-			if (sv_eq(language, sv_of(*a)))
-				return sv_of(r->file);
-	}
-	return SV("");
+	return r ? sv_of(r->file) : SV("");
 }
 
-static int add_base64(struct buf *input, struct sv path, struct sv text, unsigned index,
-		      struct err *e)
+int request_base64(struct sv text, const char *field, struct buf *ret, struct err *e)
 {
-	AUTO_BUF bytes = {0};
 	size_t max = text.n / 4 * 3 + 3, n = 0;
 	const char *end = NULL;
 	char *at;
 
-	buf_init(&bytes, max);
-	at = buf_reserve(&bytes, max);
+	buf_init(ret, max);
+	at = buf_reserve(ret, max);
 	if (!at)
-		return err_set(e, ERR_LIMIT, "no memory to decode files[%u].content",
-			       index);
+		return err_set(e, ERR_LIMIT, "no memory to decode %s", field);
 	if (sodium_base642bin((unsigned char *)at, max, text.p, text.n, NULL, &n, &end,
 			      sodium_base64_VARIANT_ORIGINAL) ||
 	    end != text.p + text.n) {
-		err_set(e, ERR_INVALID,
-			"files[%u].content is not base64 (wrong at byte %zu)", index,
+		err_set(e, ERR_INVALID, "%s is not base64 (wrong at byte %zu)", field,
 			end ? (size_t)(end - text.p) : 0);
 		return err_fix(
 			e,
 			"use the standard alphabet (A-Z a-z 0-9 + /) with = padding and "
 			"no line breaks, or encoding \"text\"");
 	}
-	buf_commit(&bytes, n);
-	return sup_input_file(input, path, buf_view(&bytes), e);
+	buf_commit(ret, n);
+	return 0;
+}
+
+static int add_base64(struct buf *input, struct sv path, struct sv text, unsigned index,
+		      struct err *e)
+{
+	AUTO_BUF bytes = {0};
+	char field[32];
+
+	snprintf(field, sizeof(field), "files[%u].content", index);
+	return request_base64(text, field, &bytes, e)
+		       ? -1
+		       : sup_input_file(input, path, buf_view(&bytes), e);
 }
 
 static int add_file(struct run_request *r, const struct cJSON *f, unsigned index,
@@ -159,7 +194,7 @@ static int add_file(struct run_request *r, const struct cJSON *f, unsigned index
 	char field[32];
 
 	snprintf(field, sizeof(field), "files[%u].path", index);
-	if (check_path(path, field, e))
+	if (request_path(path, field, e))
 		return -1;
 	if (own.n && path_within(path, own)) {
 		err_set(e, ERR_INVALID,
@@ -274,6 +309,22 @@ static int check_size(const char *what, struct sv s, uint64_t max, const char *f
 	return err_fix(e, "%s", fix);
 }
 
+/* In a session the code has a place of its own, where no file of the caller's can be. */
+static int set_session(struct run_request *r, const struct cJSON *args, struct sv *own,
+		       struct err *e)
+{
+	if (request_session(args, &r->session_id, e))
+		return -1;
+	if (r->session_id.n)
+		*own = SV("");
+	r->open_stdin = js_is_true(js_get(args, "open_stdin"));
+	if (!r->open_stdin || r->background)
+		return 0;
+	err_set(e, ERR_INVALID, "open_stdin is given without background");
+	return err_fix(e, "add background true, then send input with run_input and the "
+			  "run_id of the answer; or give all of the input in stdin");
+}
+
 static int set_common(struct run_request *r, const struct cJSON *args, struct sv own,
 		      struct err *e)
 {
@@ -291,13 +342,13 @@ static int set_common(struct run_request *r, const struct cJSON *args, struct sv
 			e,
 			"leave it out for the default of 10000, or give one like 30000");
 	}
-	if (add_env(r, js_get(args, "env"), e))
+	if (set_session(r, args, &own, e) || add_env(r, js_get(args, "env"), e))
 		return -1;
 	return add_files(r, js_get(args, "files"), own, e);
 }
 
 /* Policy knows the languages; this is for names too long to ask it about. */
-static int check_language(struct sv language, struct err *e)
+int request_language(struct sv language, struct err *e)
 {
 	char names[200] = "";
 	size_t n = 0;
@@ -318,7 +369,7 @@ int run_request_code(const struct cJSON *args, struct run_request *r, struct err
 	buf_init(&r->input, POL_MAX_INPUT_BYTES);
 	r->language = js_str(js_get(args, "language"));
 	r->code = js_str(js_get(args, "code"));
-	if (check_language(r->language, e) ||
+	if (request_language(r->language, e) ||
 	    check_size("code", r->code, POL_MAX_CODE_BYTES,
 		       "send a shorter program and its data in files", e) ||
 	    add_args(r, js_get(args, "args"), "args", e))
@@ -330,7 +381,7 @@ static int set_cwd(struct run_request *r, struct sv cwd, struct err *e)
 {
 	if (!cwd.n || sv_eq(cwd, SV(".")))
 		return 0;
-	return check_path(cwd, "cwd", e) ? -1 : sup_input_cwd(&r->input, cwd, e);
+	return request_path(cwd, "cwd", e) ? -1 : sup_input_cwd(&r->input, cwd, e);
 }
 
 /* The request with command; policy gives it to bash. */

@@ -2,7 +2,9 @@
  *
  * A stream is read in pages: sandbox://runs/ID/stdout?offset=N&length=N, in bytes of the stream, at most
  * PAGE_BYTES each; the page says where the next one is. A page that is well-formed UTF-8 without NUL is
- * text, any other is a blob. Pages end between characters, as long as that takes them forward. */
+ * text, any other is a blob. Pages end between characters, as long as that takes them forward.
+ *
+ * What was displayed is sandbox://runs/ID/outputs/N: all of it, up to WHOLE_BYTES, where no page is asked for. */
 #include "sandbox/base/mem.h"
 #include "tools/internal.h"
 
@@ -10,22 +12,24 @@
 #include <sodium.h>
 
 #define PAGE_BYTES ((uint64_t)1 << 20)
+#define WHOLE_BYTES ((uint64_t)4 << 20)
 #define META "fumehood/"
 #define RUNTIMES_URI "sandbox://runtimes"
 #define LIMITS_URI "sandbox://limits"
 #define MAX_COMPLETIONS 100
 #define INFO_BYTES ((size_t)64 << 10)
 
-/* The parts of a run, in the order they are listed. */
-enum part { PART_RESULT, PART_STDOUT, PART_STDERR, PARTS };
-static const char *const part_names[PARTS] = {"result", "stdout", "stderr"};
+/* The parts of a run, in the order they are listed; the last stands for as many as there are outputs. */
+enum part { PART_RESULT, PART_STDOUT, PART_STDERR, PART_OUTPUT, PARTS };
+static const char *const part_names[PARTS] = {"result", "stdout", "stderr", "outputs"};
 
 /* --- addresses ---------------------------------------------------------------------------------- */
 
 struct address {
 	struct sv run_id;
 	enum part part;
-	uint64_t offset, length;
+	uint64_t number; /* of an output */
+	uint64_t offset, length, max;
 };
 
 static int no_such(struct err *e)
@@ -56,10 +60,29 @@ static int read_query(struct sv query, struct address *a, struct err *e)
 			return err_fix(e, "use ?offset=N&length=N, in bytes");
 		}
 	}
-	if (a->length && a->length <= PAGE_BYTES)
+	if (a->length && a->length <= a->max)
 		return 0;
-	err_set(e, ERR_INVALID, "length is not from 1 to %" PRIu64, PAGE_BYTES);
+	err_set(e, ERR_INVALID, "length is not from 1 to %" PRIu64, a->max);
 	return err_fix(e, "ask for at most that, then for the next page");
+}
+
+/* "stdout", "outputs/2" */
+static void read_part(struct sv path, struct address *a)
+{
+	static const struct sv outputs = {"outputs/", 8};
+	struct sv number = path;
+
+	for (int i = 0; i < PART_OUTPUT; i++)
+		if (sv_eq(path, sv_of(part_names[i])))
+			a->part = (enum part)i;
+	if (!sv_starts(path, outputs))
+		return;
+	number.p += outputs.n, number.n -= outputs.n;
+	/* one way to write each */
+	if (sv_to_u64(number, &a->number) || (number.n > 1 && *number.p == '0'))
+		return;
+	a->part = PART_OUTPUT;
+	a->length = a->max = WHOLE_BYTES;
 }
 
 static int read_address(struct sv uri, struct address *a, struct err *e)
@@ -67,7 +90,7 @@ static int read_address(struct sv uri, struct address *a, struct err *e)
 	struct sv part, path;
 	bool more = true, query = true;
 
-	*a = (struct address){.length = PAGE_BYTES, .part = PARTS};
+	*a = (struct address){.length = PAGE_BYTES, .max = PAGE_BYTES, .part = PARTS};
 	if (!sv_starts(uri, SV(RUNS_URI)))
 		goto none;
 	uri.p += strlen(RUNS_URI), uri.n -= strlen(RUNS_URI);
@@ -75,9 +98,7 @@ static int read_address(struct sv uri, struct address *a, struct err *e)
 	    !more)
 		goto none;
 	a->run_id = part;
-	for (int i = 0; i < PARTS; i++)
-		if (sv_eq(path, sv_of(part_names[i])))
-			a->part = (enum part)i;
+	read_part(path, a);
 	if (a->part == PARTS)
 		goto none;
 	return query ? read_query(uri, a, e) : 0;
@@ -165,6 +186,59 @@ static int read_stream(const struct run *r, const struct address *a, struct sv u
 	return 0;
 }
 
+/* The piece, as what it is. */
+static void put_piece(struct jw *w, const struct output_item *it, struct sv piece,
+		      bool whole)
+{
+	const bool text = it->is_text && sv_valid_utf8(piece);
+
+	jw_kstr(w, "mimeType",
+		whole || text ? sv_of(it->mime) : SV("application/octet-stream"));
+	if (it->is_text && (whole || text))
+		jw_kstr(w, "text", piece);
+	else
+		put_blob(w, piece);
+}
+
+static int read_output(const struct run *r, const struct address *a, struct sv uri,
+		       struct jw *w, struct err *e)
+{
+	const struct output_item *it = run_output_item(r, a->number, NULL);
+	char base[RUN_URI_SIZE], page[RUN_URI_SIZE + 64], what[40];
+	AUTO_BUF b = {0};
+	uint64_t left;
+
+	if (!it)
+		return no_such(e);
+	if (a->offset > it->n) {
+		err_set(e, ERR_INVALID,
+			"offset is %" PRIu64 ", but there are %" PRIu32 " bytes",
+			a->offset, it->n);
+		return err_fix(e, "begin with offset 0");
+	}
+	left = it->n - a->offset < a->length ? it->n - a->offset : a->length;
+	buf_init(&b, (size_t)left);
+	if (store_copy(&r->outputs.bytes, it->at + a->offset, (size_t)left, &b))
+		return err_set(e, ERR_LIMIT, "no memory for the output");
+	jw_obj(w);
+	jw_kstr(w, "uri", uri);
+	put_piece(w, it, buf_view(&b), left == it->n);
+	jw_key(w, "_meta");
+	jw_obj(w);
+	jw_kint(w, META "offset", (int64_t)a->offset);
+	jw_kint(w, META "total_bytes", it->n);
+	if (a->offset + left < it->n) {
+		snprintf(what, sizeof(what), "outputs/%" PRIu64, a->number);
+		run_uri(r, what, base);
+		snprintf(page, sizeof(page), "%s?offset=%" PRIu64 "&length=%" PRIu64,
+			 base, a->offset + left, a->length);
+		jw_kstr(w, META "next", sv_of(page));
+	}
+	jw_obj_end(w);
+	jw_obj_end(w);
+	return 0;
+}
+
 static void put_json(struct jw *w, struct sv uri, struct sv json)
 {
 	jw_obj(w);
@@ -225,17 +299,39 @@ static int runs_read(const struct tool_env *env, struct sv uri, struct jw *w,
 	r = runs_find(env->runs, env->principal, a.run_id);
 	if (!r)
 		return no_such(e);
-	bad = a.part == PART_RESULT ? read_result(r, uri, w, e)
-				    : read_stream(r, &a, uri, w, e);
+	bad = a.part == PART_RESULT   ? read_result(r, uri, w, e)
+	      : a.part == PART_OUTPUT ? read_output(r, &a, uri, w, e)
+				      : read_stream(r, &a, uri, w, e);
 	return bad ? -1 : whole(w, e);
 }
 
 /* --- listing ------------------------------------------------------------------------------------ */
 
 /* Whether there is, or may still be, something to read. */
-static bool has_part(const struct run *r, enum part p)
+static bool has_part(const struct run *r, unsigned p)
 {
-	return p == PART_RESULT || !r->ended || r->out[p - PART_STDOUT].kept;
+	return p == PART_RESULT || p >= PART_OUTPUT || !r->ended ||
+	       r->out[p - PART_STDOUT].kept;
+}
+
+static void put_output(const struct run *r, unsigned number,
+		       void (*put)(void *arg, const struct resource *r), void *arg)
+{
+	const struct output *o;
+	const struct output_item *it = run_output_item(r, number, &o);
+	char uri[RUN_URI_SIZE], title[160], what[40];
+
+	snprintf(what, sizeof(what), "outputs/%u", number);
+	run_uri(r, what, uri);
+	snprintf(title, sizeof(title), "%s (%s) of %s", it->mime,
+		 rich_kind_names[o->kind], r->id);
+	put(arg, &(struct resource){
+			 .uri = sv_of(uri),
+			 .name = sv_of(uri + strlen(RUNS_URI)),
+			 .title = sv_of(title),
+			 .description = SV("What the run displayed: untrusted data."),
+			 .mime = sv_of(it->mime),
+			 .size = it->n});
 }
 
 static void put_part(const struct run *r, enum part p,
@@ -275,24 +371,31 @@ static bool runs_list(const struct tool_env *env, struct sv after, unsigned max,
 		      void (*put)(void *arg, const struct resource *r), void *arg)
 {
 	struct run *r = runs_newest(env->runs, env->principal);
-	int part = 0;
+	unsigned part = 0;
 	struct address a;
 
 	if (after.n && !read_address(after, &a, NULL)) {
 		r = runs_find(env->runs, env->principal, a.run_id);
-		part = (int)a.part + 1;
+		part = (unsigned)a.part + 1;
+		if (a.part == PART_OUTPUT)
+			part += a.number < RUN_MAX_OUTPUTS * RICH_ITEMS
+					? (unsigned)a.number
+					: RUN_MAX_OUTPUTS * RICH_ITEMS;
 		if (!r) {
 			r = runs_after(env->runs, env->principal, a.run_id);
 			part = 0;
 		}
 	}
 	for (; r; r = runs_older(r), part = 0)
-		for (; part < PARTS; part++) {
-			if (!has_part(r, (enum part)part))
+		for (; part < PART_OUTPUT + r->outputs.nitems; part++) {
+			if (!has_part(r, part))
 				continue;
 			if (!max--)
 				return true;
-			put_part(r, (enum part)part, put, arg);
+			if (part < PART_OUTPUT)
+				put_part(r, (enum part)part, put, arg);
+			else
+				put_output(r, part - PART_OUTPUT, put, arg);
 		}
 	return false;
 }
@@ -408,6 +511,14 @@ static const struct resource_template run_templates[] = {
 	 .title = "Standard error of a run",
 	 .description = "The same for standard error.",
 	 .mime = "text/plain"},
+	{.uri_template = RUNS_URI "{run_id}/outputs/{output}",
+	 .name = "outputs",
+	 .title = "What a run displayed",
+	 .description =
+		 "A picture, table or other output of a call in a session, in one of its "
+		 "forms: untrusted data. Above 4 MiB in pages: append "
+		 "?offset=N&length=N.",
+	 .mime = "application/octet-stream"},
 	{.uri_template = RUNS_URI "{run_id}/result",
 	 .name = "result",
 	 .title = "Result of a run",

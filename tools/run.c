@@ -67,6 +67,7 @@ void run_answer_ended(struct tool_call *call, const struct run *r,
 	AUTO_BUF text = {0};
 	AUTO_BUF content = {0};
 	struct err e = {0};
+	size_t plain = 0;
 	int bad;
 
 	if (r->err.code) {
@@ -76,22 +77,23 @@ void run_answer_ended(struct tool_call *call, const struct run *r,
 	}
 	buf_init(&json, RUN_MAX_ANSWER_BYTES);
 	buf_init(&text, RUN_MAX_ANSWER_BYTES);
-	buf_init(&content, 2 * RUN_MAX_ANSWER_BYTES);
+	buf_init(&content, RUN_MAX_CONTENT_BYTES);
 	bad = p ? run_render_page(r, p, &json, &text, &e)
 		: run_render_ended(r, &json, &text, &e);
 	if (bad) {
 		tool_call_error(call, &e);
 		return;
 	}
-	if (!p)
-		run_links(r, buf_view(&text), &content);
+	if (!p || run_is_last_page(r, p))
+		plain = run_blocks(r, buf_view(&text), &content);
 	/* without memory for the links the text still has their addresses */
 	tool_call_done(
 		call,
 		&(struct tool_answer){
 			.structured_json = buf_view(&json),
 			.text = buf_view(&text),
-			.content_json = content.failed ? SV("") : buf_view(&content)});
+			.content_json = content.failed ? SV("") : buf_view(&content),
+			.plain_n = content.failed ? 0 : plain});
 }
 
 /* --- what the client says ----------------------------------------------------------------------- */
@@ -125,6 +127,11 @@ static void on_output(void *arg, uint64_t total_bytes)
 		return;
 	r->reported_us = now;
 	r->call->hooks->progress(r->call, total_bytes, SV(""));
+}
+
+static void on_rich(void *arg, struct sv line)
+{
+	run_keep_rich(arg, line);
 }
 
 static void on_done(void *arg, const struct sup_answer *a)
@@ -164,6 +171,9 @@ static int ask_client(struct run *r, struct tool_call *call,
 		.on_accepted = on_accepted,
 		.on_output = on_output,
 		.on_bytes = on_bytes,
+		.on_rich = on_rich,
+		.session_id = req->session_id,
+		.open_stdin = req->open_stdin,
 		.arg = r,
 	};
 
@@ -183,7 +193,9 @@ int run_start(struct tool_call *call, const struct run_request *req, struct err 
 	const struct run_opts o = {.env = &call->env,
 				   .tool = req->tool,
 				   .language = req->language,
-				   .background = req->background};
+				   .background = req->background,
+				   .session_id = req->session_id,
+				   .open_stdin = req->open_stdin};
 	int agreed = confirm_run(call, req, e);
 	struct run *r;
 

@@ -3,18 +3,6 @@
 
 #include <inttypes.h>
 
-static int get_int(const struct cJSON *args, const char *name, int64_t *ret,
-		   struct err *e)
-{
-	const struct cJSON *v = js_get(args, name);
-
-	if (!v)
-		return 0;
-	if (!js_int(v, ret) && *ret >= 0)
-		return 0;
-	return err_set(e, ERR_INVALID, "%s is not a whole number from 0 on", name);
-}
-
 static int get_offset(const struct tool_call *call, const struct run *r, int i,
 		      uint64_t *ret, struct err *e)
 {
@@ -22,7 +10,7 @@ static int get_offset(const struct tool_call *call, const struct run *r, int i,
 	int64_t offset = 0;
 
 	snprintf(name, sizeof(name), "%s_offset", run_stream_names[i]);
-	if (get_int(call->args, name, &offset, e))
+	if (request_number(call->args, name, 0, &offset, e))
 		return -1;
 	*ret = (uint64_t)offset;
 	if (*ret <= r->out[i].kept)
@@ -39,8 +27,8 @@ int run_status_start(struct tool_call *call, struct err *e)
 	int64_t wait_ms = 0, max_bytes = RUN_PAGE_BYTES;
 	struct wait_opts o = {.for_end = false};
 
-	if (!r || get_int(call->args, "wait_ms", &wait_ms, e) ||
-	    get_int(call->args, "max_bytes", &max_bytes, e))
+	if (!r || request_number(call->args, "wait_ms", 0, &wait_ms, e) ||
+	    request_number(call->args, "max_bytes", 0, &max_bytes, e))
 		return -1;
 	for (int i = 0; i < RUN_STREAMS; i++)
 		if (get_offset(call, r, i, &o.page.offset[i], e))

@@ -97,7 +97,7 @@ static struct run_owner *owner_get(struct runs *r, struct sv principal)
 
 /* --- what is held ------------------------------------------------------------------------------- */
 
-static void charge(struct run *r, enum runs_use u, uint64_t n)
+void run_charge(struct run *r, enum runs_use u, uint64_t n)
 {
 	r->use[u] += n;
 	r->owner->use[u] += n;
@@ -145,6 +145,7 @@ static void run_free(struct run *r)
 		buf_finish(&r->head[i]);
 		buf_finish(&r->tail[i]);
 	}
+	outputs_finish(&r->outputs);
 	mem_free(r);
 }
 
@@ -282,6 +283,10 @@ static struct run *run_make(struct run_owner *owner, const struct run_opts *o)
 	owner->background += o->background;
 	snprintf(r->language, sizeof(r->language), "%.*s",
 		 (int)(o->language.n < 31 ? o->language.n : 31), o->language.p);
+	r->open_stdin = o->open_stdin;
+	/* what is no id of ours has no session, and the keeper will say so */
+	if (sv_copy(o->session_id, r->session_id, sizeof(r->session_id)))
+		r->session_id[0] = '\0';
 	r->client = o->env->client;
 	r->started_us = loop_now_us();
 	r->started_wall_us = loop_wall_us();
@@ -295,7 +300,7 @@ static struct run *run_make(struct run_owner *owner, const struct run_opts *o)
 	*(r->next ? &r->next->prev : &owner->oldest) = r;
 	owner->newest = r;
 	owner->runs->running++;
-	charge(r, RUNS_COUNT, 1);
+	run_charge(r, RUNS_COUNT, 1);
 	return r;
 }
 
@@ -337,28 +342,41 @@ void run_name(struct run *r, struct sv id)
 			has_news(r, i);
 }
 
-void run_keep(struct run *r, enum run_stream i, struct sv bytes)
+size_t run_make_room(struct run *r, const struct store *s, size_t n)
 {
-	struct store *s = &r->out[i];
 	struct run_owner *o = r->owner;
 	struct runs *all = r->runs;
 	/* alone on stdio there is nobody to leave something for */
 	uint64_t ceiling =
 		*o->principal ? all->max[RUNS_BYTES] / 4 : all->max[RUNS_BYTES];
-	uint64_t room = 0, before = s->kept;
-	bool spills = store_will_spill(s, bytes.n);
+	uint64_t room = 0;
 
 	if (!s->closed && o->running_bytes < ceiling)
 		room = ceiling - o->running_bytes;
-	room = make_room(all, o, RUNS_BYTES, room < bytes.n ? room : bytes.n);
-	if (spills && !make_room(all, o, RUNS_FDS, 1) &&
+	room = make_room(all, o, RUNS_BYTES, room < n ? room : n);
+	if (store_will_spill(s, n) && !make_room(all, o, RUNS_FDS, 1) &&
 	    room > RUN_SMALL_BYTES - s->small.n)
 		room = RUN_SMALL_BYTES - s->small.n;
-	store_add(s, bytes, (size_t)room);
-	charge(r, RUNS_BYTES, s->kept - before);
+	return (size_t)room;
+}
+
+void run_keep(struct run *r, enum run_stream i, struct sv bytes)
+{
+	struct store *s = &r->out[i];
+	const uint64_t before = s->kept;
+	const bool spills = store_will_spill(s, bytes.n);
+
+	store_add(s, bytes, run_make_room(r, s, bytes.n));
+	run_charge(r, RUNS_BYTES, s->kept - before);
 	if (spills && s->fd >= 0)
-		charge(r, RUNS_FDS, 1);
+		run_charge(r, RUNS_FDS, 1);
 	has_news(r, (int)i);
+}
+
+void run_list_changed(struct run *r)
+{
+	if (r->id[0])
+		list_changed(r->owner);
 }
 
 /* The ends of a stream that was not kept whole; its bytes are few and not asked about. */
@@ -369,7 +387,7 @@ static void keep_ends(struct run *r, const struct sup_stream *s, int i)
 	if (!r->out[i].closed)
 		return;
 	sup_stream_text(s, &r->head[i], &r->tail[i]);
-	charge(r, RUNS_BYTES, r->head[i].n + r->tail[i].n);
+	run_charge(r, RUNS_BYTES, r->head[i].n + r->tail[i].n);
 }
 
 static void note_end(struct run *r)
@@ -406,6 +424,7 @@ void run_end(struct run *r, const struct sup_answer *a)
 		r->result = *a->result;
 	if (!a->err)
 		run_name(r, sv_of(r->result.run_id));
+	r->again = !a->err && r->result.fresh && run_has_earlier(r);
 	keep_ends(r, a->out, RUN_STDOUT);
 	keep_ends(r, a->errs, RUN_STDERR);
 	r->ended_prev = all->ended_last;

@@ -16,10 +16,11 @@
 
 #include "sandbox/base/loop.h"
 #include "sandbox/supervise/supervise.h"
+#include "tools/rich.h"
 #include "tools/tools.h"
 
 #define RUNS_URI "sandbox://runs/"
-#define RUN_URI_SIZE 64			/* of RUNS_URI, a run id and "/stdout" */
+#define RUN_URI_SIZE 80			/* of RUNS_URI, a run id and "/stdout" or "/outputs/999" */
 #define RUN_SMALL_BYTES ((size_t)64 << 10)	/* longer streams go into a memfd */
 #define RUN_NEWS_MS 1000		/* between two rounds of news about one thing */
 
@@ -46,6 +47,38 @@ size_t store_read(const struct store *s, uint64_t offset, char *dst, size_t n);
 /* The same into b. -1: b failed. */
 int store_copy(const struct store *s, uint64_t offset, size_t n, struct buf *b);
 
+/* --- outputs.c: what was displayed, beside the streams --------------------------------------------- */
+
+#define RUN_MAX_OUTPUTS 64
+#define RUN_MAX_OUTPUT_BYTES ((size_t)32 << 20)	/* of all outputs of one run */
+
+struct run;
+struct output_item {
+	char mime[RICH_MIME_SIZE];
+	bool is_text;
+	uint32_t n;			/* bytes */
+	uint64_t at;			/* from there on in the store of all */
+};
+struct output {
+	enum rich_kind kind;
+	uint32_t line;			/* of an error; 0: not known */
+	unsigned nitems, first;		/* number of its first item among all of the run */
+	struct output_item items[RICH_ITEMS];
+};
+/* Zeroed is empty. Items are whole or not there. */
+struct outputs {
+	struct output *list;		/* owned */
+	unsigned n, cap, nitems;
+	uint64_t left_out;		/* lines and items nobody can get */
+	struct store bytes;
+};
+/* Keeps a line of the driver, as far as it is one and there is room. */
+void run_keep_rich(struct run *r, struct sv line);
+/* The item of that number; NULL: none. *ret_output, if given, is what it is a form of. */
+const struct output_item *run_output_item(const struct run *r, uint64_t number,
+					  const struct output **ret_output);
+void outputs_finish(struct outputs *o);
+
 /* --- runs.c: the registry ------------------------------------------------------------------------ */
 
 enum runs_use { RUNS_COUNT, RUNS_BYTES, RUNS_FDS, RUNS_USES };
@@ -60,14 +93,22 @@ struct run {
 	struct run *ended_prev, *ended_next;	/* of all, the longest ended first */
 	uint64_t serial;		/* grows with every run */
 	char id[SUP_RUN_ID_SIZE];	/* zero-padded; "" until the keeper has said it */
-	enum pol_tool tool;
 	char language[32];
-	uint64_t started_us, started_wall_us, ended_us;
+	char session_id[SUP_SESSION_ID_SIZE];	/* "": a sandbox of its own */
+	enum pol_tool tool;
 	bool ended;
 	bool background;		/* goes on without a call */
+	bool open_stdin;
+	bool stdin_closed;		/* by run_input */
+	bool again;			/* an interpreter of that session has run its language before */
+	bool answer_running;		/* run.c's: as soon as the id is known */
+	bool pinned;			/* waits.c's: not dropped now, its waits are being answered */
+	bool dirty[RUN_STREAMS + 1];	/* news to tell; the last: result */
+	uint64_t started_us, started_wall_us, ended_us;
 	struct err err;			/* of an ended one, instead of result */
 	struct sup_result result;
 	struct store out[RUN_STREAMS];
+	struct outputs outputs;
 	/* Of an ended one whose stream was not kept whole: its ends, as the caller is shown them. */
 	struct buf head[RUN_STREAMS], tail[RUN_STREAMS];
 	uint64_t use[RUNS_USES];
@@ -77,16 +118,13 @@ struct run {
 	struct sup_run *sup;		/* the client's; NULL: ended */
 	struct tool_call *call;		/* that still waits for the end; NULL: none */
 	struct loop_timer promote;
-	bool answer_running;		/* as soon as the id is known */
 	uint64_t reported_us;		/* of the last progress */
 	/* waits.c's */
 	struct run_wait *waits;		/* as long as there are some it is not dropped */
 	struct loop_timer wake;
-	bool pinned;			/* nor now: its waits are being answered */
 	/* news to tell */
 	struct loop_timer news;
 	uint64_t news_us;
-	bool dirty[RUN_STREAMS + 1];	/* the last: result */
 };
 
 struct run_opts {
@@ -94,16 +132,26 @@ struct run_opts {
 	enum pol_tool tool;
 	struct sv language;
 	bool background;
+	struct sv session_id;
+	bool open_stdin;
 };
 /* NULL: too many are running (ERR_BUSY), or no memory. */
 struct run *runs_add(struct runs *r, const struct run_opts *o, struct err *e);
 void run_name(struct run *r, struct sv id);
 void run_keep(struct run *r, enum run_stream s, struct sv bytes);
+/* Room for n more bytes of output in s: how many of them may be kept. */
+size_t run_make_room(struct run *r, const struct store *s, size_t n);
+/* What s, or something else of the run, has taken. */
+void run_charge(struct run *r, enum runs_use u, uint64_t n);
+/* There is one more, or one fewer, of its resources. */
+void run_list_changed(struct run *r);
 /* result or err, and what of the streams is not kept, are taken from a. */
 void run_end(struct run *r, const struct sup_answer *a);
 void run_forget(struct run *r);
 /* It goes on without a call from now on; false: its owner has too many of those. */
 bool run_detach(struct run *r);
+/* The row of pol_runtimes a language is a name of; NULL: none. */
+const struct pol_runtime *runtime_of(struct sv language);
 
 struct run *runs_find(struct runs *r, struct sv principal, struct sv id);	/* or NULL */
 /* ERR_NOT_FOUND in words. Returns -1. */
@@ -114,6 +162,8 @@ struct run *runs_older(struct run *r);
 /* The first older than the one of that id; found also some time after that one was dropped. */
 struct run *runs_after(struct runs *r, struct sv principal, struct sv id);
 
+/* Whether a call of its session in its language has ended before it, as far as is known. */
+bool run_has_earlier(const struct run *r);
 struct sv run_principal(const struct run *r);
 void run_uri(const struct run *r, const char *what, char dst[static RUN_URI_SIZE]);
 uint64_t runs_keep_ms(const struct runs *r);

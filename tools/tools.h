@@ -72,6 +72,9 @@ struct tool_answer {
 	/* An array of content blocks, in place of text. When text is given too, the first block holds
 	 * it and the others are resource_link: a revision that does not know those gets text alone. */
 	struct sv content_json;
+	/* With text: the first so many bytes of content_json, and a ], are blocks that every revision
+	 * knows (the text, images). 0: only the text is. */
+	size_t plain_n;
 	struct sv result_json;		/* prompts: the members of the result, without braces */
 	bool is_error;			/* with text or content: isError */
 	/* The program still runs: the answer may become a task (see promote below). */

@@ -23,9 +23,14 @@ static void write_content(struct jw *w, const struct proto_revision *rev,
 			  const struct tool_answer *a)
 {
 	jw_key(w, "content");
-	/* with text beside it, the rest is links, as young as structuredContent */
 	if (!a->err && a->content_json.n && (rev->structured || !a->text.n)) {
 		jw_raw(w, a->content_json);
+		return;
+	}
+	/* links are as young as structuredContent */
+	if (!a->err && a->plain_n) {
+		jw_raw(w, (struct sv){a->content_json.p, a->plain_n});
+		buf_str(w->b, "]");
 		return;
 	}
 	jw_arr(w);

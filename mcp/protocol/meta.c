@@ -4,13 +4,12 @@
 /* At most 1 KiB: clients cut longer ones or refuse them. */
 const char proto_instructions[] =
 	"fumehood runs code you do not trust in a sealed sandbox and tells you truthfully how it "
-	"ended. Every run_code or run_command call starts from nothing: an empty /workspace that "
-	"is also the working directory, no network, nothing of the host's files, no memory of "
-	"earlier calls. Send what the program needs in `files`, `stdin`, `args` and `env`; print "
-	"what you want to keep.\n"
+	"ended. There is no network and nothing of the host's files. Without `session_id` a "
+	"run_code or run_command call starts from an empty /workspace, the working directory, and "
+	"leaves nothing: print what you want to keep. For work in steps session_create makes a "
+	"session, in which variables and files stay.\n"
 	"A program that fails is a normal result: read `status`, `exit_code` and `stderr`. isError "
-	"means that the call itself was wrong or the sandbox could not run it; its text says what "
-	"to change.\n"
+	"means that the call was wrong or could not be run; its text says what to change.\n"
 	"Time (10 s, or `timeout_ms`), memory, processes, disk and output are limited; sandbox_info "
 	"states the limits and the languages that are installed. With `background`, or after about "
 	"45 s, the answer is status running and a run_id: follow it with run_status, end it with "

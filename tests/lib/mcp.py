@@ -114,6 +114,12 @@ PROMPT = _object(["name", "description"], name=TEXT, title=TEXT, description=TEX
                      "type": "object", "required": ["name"], "properties": {
                          "name": TEXT, "required": {"type": "boolean"}}}})
 
+LINK = _object(["type", "uri", "name"], uri=TEXT, name=TEXT, type={"const": "resource_link"},
+               mimeType=TEXT, description=TEXT, size={"type": "integer"})
+IMAGE = _object(["type", "data", "mimeType"], type={"const": "image"},
+                data={"type": "string", "pattern": "^[A-Za-z0-9+/]+={0,2}$"},
+                mimeType={"enum": ["image/png", "image/jpeg", "image/gif", "image/webp"]})
+
 
 def _list(of, member):
     return _object([member], nextCursor=TEXT, **{member: {"type": "array", "items": of}})
@@ -148,9 +154,7 @@ RESULTS = {
     "tools/call": _object(["content"],
                           content={"type": "array", "minItems": 1, "prefixItems": [_object(
                               ["type", "text"], type={"const": "text"}, text=TEXT)],
-                              "items": _object(["type", "uri", "name"], uri=TEXT, name=TEXT,
-                                               type={"const": "resource_link"}, mimeType=TEXT,
-                                               description=TEXT, size={"type": "integer"})},
+                              "items": {"anyOf": [LINK, IMAGE]}},
                           structuredContent={"type": "object"}, isError={"const": True}),
 }
 CACHED = {"server/discover", "tools/list", "prompts/list", "resources/list",
@@ -341,7 +345,8 @@ class Judge:
             raise Breach(f"structuredContent in {asked.version}")
         if not result["content"][0]["text"]:
             raise Breach("an empty text block")
-        if len(result["content"]) > 1 and asked.version < "2025-06-18":
+        if asked.version < "2025-06-18" and any(
+                block["type"] == "resource_link" for block in result["content"]):
             raise Breach(f"resource_link in {asked.version}")
         if "structuredContent" in result and asked.tool in self.schemas:
             _matches(result["structuredContent"], self.schemas[asked.tool],

@@ -28,6 +28,7 @@ struct called {
 	unsigned ended, progress;
 	uint64_t progress_bytes;
 	bool failed, running;
+	size_t plain_n;
 	struct err err;
 	struct cJSON *structured;
 	struct buf text, content, ask, state;
@@ -251,6 +252,7 @@ static inline void on_call_done(struct tool_call *call, const struct tool_answer
 	c->failed = a->err != NULL;
 	c->running = a->running;
 	buf_sv(&c->content, a->content_json);
+	c->plain_n = a->plain_n;
 	if (a->nasks) {
 		must(a->nasks == 1);
 		buf_sv(&c->ask, a->asks->params_json);
@@ -318,7 +320,7 @@ static inline int call_start(struct called *c, struct keeper *k, const char *too
 			     .can_be_asked = k->can_be_asked};
 	must(c->args);
 	buf_init(&c->text, 8 << 20);
-	buf_init(&c->content, 8 << 20);
+	buf_init(&c->content, 32 << 20);
 	buf_init(&c->ask, 1 << 20);
 	buf_init(&c->state, 1 << 20);
 	c->call = (struct tool_call){.tool = tool_named(tool),

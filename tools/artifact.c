@@ -1,0 +1,166 @@
+/* artifact.c: what the artifact tools share, and artifact_delete. */
+#include "tools/artifact.h"
+
+#include "sandbox/base/mem.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define ANSWER_BYTES ((size_t)64 << 10)
+
+static void finish(struct question *q)
+{
+	struct artifact *a = (struct artifact *)q;
+	struct loop *l = q->call->env.loop;
+
+	loop_timer_stop(l, &a->slice);
+	loop_del(l, &a->pipe);
+	fd_close(&a->pipe.fd);
+	fd_close(&a->fd);
+	buf_finish(&a->path);
+	buf_finish(&a->content);
+	buf_finish(&a->window);
+	buf_finish(&a->rows);
+	buf_finish(&a->lines);
+	mem_free(a);
+}
+
+struct artifact *artifact_new(struct tool_call *call, bool path_required, struct err *e)
+{
+	const struct sv path = js_str(js_get(call->args, "path"));
+	struct sv id = {"", 0};
+	struct artifact *a;
+
+	if (request_session(call->args, &id, e) ||
+	    ((path.n || path_required) && request_path(path, "path", e)))
+		return NULL;
+	a = question_new(call, sizeof(*a), finish, e);
+	if (!a)
+		return NULL;
+	a->fd = a->pipe.fd = -1;
+	buf_init(&a->path, RUN_MAX_PATH_BYTES);
+	buf_sv(&a->path, path);
+	must(!sv_copy(id, a->session_id, sizeof(a->session_id)));
+	if (!a->path.failed)
+		return a;
+	question_drop(&a->question);
+	err_set(e, ERR_LIMIT, "no memory for another call");
+	return NULL;
+}
+
+int artifact_ask(struct artifact *a, struct sup_file_opts *o, sup_file_fn *fn,
+		 struct err *e)
+{
+	o->credential = a->question.call->env.credential;
+	o->session_id = sv_of(a->session_id);
+	o->path = buf_view(&a->path);
+	a->question.at = sup_client_file(a->question.call->env.client, o, fn, a, e);
+	if (a->question.at)
+		return 0;
+	question_drop(&a->question);
+	return -1;
+}
+
+void artifact_fail(struct artifact *a, const struct err *e)
+{
+	struct err with = *e;
+
+	/* what the workspace said no to is the caller's to see, not the operator's */
+	if (!with.remediation[0] && with.sys &&
+	    (with.code == ERR_NOT_FOUND || with.code == ERR_DENIED ||
+	     with.code == ERR_INVALID))
+		err_fix(&with, "artifact_list shows what is there; give the path of a "
+			       "regular file below /workspace");
+	question_fail(&a->question, &with);
+}
+
+void artifact_answer(struct artifact *a, const struct buf *json, const struct buf *text,
+		     const struct buf *blocks)
+{
+	struct err e = {0};
+
+	if (json->failed || text->failed || (blocks && blocks->failed)) {
+		err_set(&e, ERR_LIMIT, "no memory for the answer");
+		err_fix(&e, "ask for less, or try again when fewer calls run");
+		question_fail(&a->question, &e);
+		return;
+	}
+	question_done(&a->question,
+		      &(struct tool_answer){
+			      .structured_json = buf_view(json),
+			      .text = buf_view(text),
+			      .content_json = blocks ? buf_view(blocks) : SV(""),
+			      .plain_n = blocks && blocks->n ? blocks->n - 1 : 0});
+}
+
+void artifact_json(struct artifact *a, struct jw *w, struct buf *json)
+{
+	jw_init(w, json);
+	jw_obj(w);
+	jw_kstr(w, "session_id", sv_of(a->session_id));
+	jw_kstr(w, "path", buf_view(&a->path));
+}
+
+void artifact_sha(struct artifact *a, char hex[static 2 * crypto_hash_sha256_BYTES + 1])
+{
+	unsigned char bytes[crypto_hash_sha256_BYTES];
+
+	crypto_hash_sha256_final(&a->hash, bytes);
+	sodium_bin2hex(hex, 2 * sizeof(bytes) + 1, bytes, sizeof(bytes));
+}
+
+size_t artifact_read(const struct artifact *a, uint64_t offset, char *dst, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t k = pread(a->fd, dst + done, n - done, (off_t)(offset + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			break;
+		done += (size_t)k;
+	}
+	return done;
+}
+
+const char *artifact_mime(const struct artifact *a)
+{
+	char head[ARTIFACT_HEAD_BYTES];
+
+	return mime_of((struct sv){head, artifact_read(a, 0, head, sizeof(head))});
+}
+
+/* --- artifact_delete ------------------------------------------------------------------------------ */
+
+static void on_deleted(void *arg, const struct sup_file_done *d, const struct err *e)
+{
+	struct artifact *a = arg;
+	AUTO_BUF json = {0};
+	AUTO_BUF text = {0};
+	struct jw w;
+
+	a->question.at = NULL;
+	if (e) {
+		artifact_fail(a, e);
+		return;
+	}
+	buf_init(&json, ANSWER_BYTES);
+	buf_init(&text, ANSWER_BYTES);
+	artifact_json(a, &w, &json);
+	jw_kstr(&w, "type", d->is_dir ? SV("folder") : SV("file"));
+	jw_kbool(&w, "deleted", true);
+	jw_obj_end(&w);
+	json_quote(&text, buf_view(&a->path));
+	buf_str(&text, " is deleted\n");
+	artifact_answer(a, &json, &text, NULL);
+}
+
+int artifact_delete_start(struct tool_call *call, struct err *e)
+{
+	struct artifact *a = artifact_new(call, true, e);
+	struct sup_file_opts o = {.op = SUP_FILE_DELETE, .data_fd = -1};
+
+	return a ? artifact_ask(a, &o, on_deleted, e) : -1;
+}
