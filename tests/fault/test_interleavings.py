@@ -65,8 +65,14 @@ def processes():
     return found
 
 
-def cgroups(pid):
-    mark = f"fumehood-*-{pid}-*"
+def started(pid):
+    """A process for good: pids come again, not with the same start time (proc(5), stat, field 22)."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return pid, stat.read().rpartition(")")[2].split()[19]
+
+
+def cgroups(process):
+    mark = "fumehood-*-{}-{}*".format(*process)
     return sorted(d for top in ("/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*/*/*")
                   for d in glob.glob(f"{top}/{mark}"))
 
@@ -236,7 +242,7 @@ def test_random_interleavings_leave_nothing_behind(uid, place):
     for number in range(ROUNDS // 2):
         how = rng.choice(ENDS)
         here = Round(rng, uid, state, env, binary)
-        main = here.process.pid
+        main = started(here.process.pid)
         here.play()
         took = here.end(how)
         told.update(here.run_ids())
@@ -250,12 +256,14 @@ def test_random_interleavings_leave_nothing_behind(uid, place):
             assert until(lambda: not cgroups(main)), f"{note}: {cgroups(main)}"
     # one more start and end in order: it sweeps what killed first processes left
     last = Round(rng, uid, state, env, binary)
+    last_main = started(last.process.pid)
     last.send("tools/call", name="run_code", arguments={"language": "bash", "code": "echo hi"})
     until(lambda: last.pump(0.01) or last.replies)
+    assert uid is not None or os.geteuid() != 0 or cgroups(last_main), "where they would be"
     last.end("eof")
     told.update(last.run_ids())
-    for main in [*killed, last.process.pid]:
-        assert until(lambda pid=main: not cgroups(pid)), cgroups(main)
+    for main in [*killed, last_main]:
+        assert until(lambda main=main: not cgroups(main)), cgroups(main)
     assert open("/proc/self/mounts").read() == mounts
     assert sorted(os.listdir(state)) in (["audit.db", "lock"],
                                          ["audit.db", "audit.db-shm", "audit.db-wal", "lock"])
