@@ -29,6 +29,9 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mcp import BINARY  # noqa: E402
 
+# whoever started the tests in the background had it ignored (POSIX sh, 2.11), and so would servers
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1000"))
 SEED = int(os.environ.get("FAULT_SEED", str(random.SystemRandom().randrange(1 << 32))))
 UID_BASE = 310000       # of the sandboxes of this test alone, when root
