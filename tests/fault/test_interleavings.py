@@ -1,4 +1,4 @@
-"""Random interleavings of runs, cancels, timeouts and deaths: nothing is left behind, nothing unrecorded.
+"""Random interleavings of runs, sessions, cancels, timeouts and deaths: nothing is left behind, nothing unrecorded.
 
 Each round starts a server, sends it a random mix of calls, then lets it end in a random way: its
 stdin closes, a signal, or SIGKILL to one of its processes. Afterwards, with nobody's help:
@@ -49,6 +49,7 @@ PROGRAMS = [
     ("bash", "exec 1>&- 2>&-; sleep 30"),
     ("bash", "head -c 20000000 /dev/zero > big; sleep 30"),
     ("bash", "kill -9 $$"),
+    ("python", "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(30)"),
 ]
 ENDS = ["eof", "eof", "sigterm", "sigint", "kill front", "kill keeper", "kill ledger", "kill main"]
 
@@ -137,6 +138,15 @@ class Round:
                 roles[line.split()[0].split("-")[1]] = pid
         return roles
 
+    def around(self, session_id):
+        """What else may happen to a session while calls run in it."""
+        what = self.rng.choice([
+            ("session_close", {}), ("session_list", None), ("artifact_list", {}),
+            ("artifact_upload", {"path": "a/b", "content": "x" * 100000}), ("nothing", {}), ("nothing", {})])
+        if what[0] != "nothing":
+            arguments = {} if what[1] is None else {"session_id": session_id, **what[1]}
+            self.send("tools/call", name=what[0], arguments=arguments)
+
     def play(self):
         self.send("initialize", protocolVersion="2025-11-25", capabilities={},
                   clientInfo={"name": "fault", "version": "1"})
@@ -144,6 +154,13 @@ class Round:
         for _ in range(self.rng.randrange(0, 6)):
             language, code = self.rng.choice(PROGRAMS)
             arguments = {"language": language, "code": code}
+            if self.rng.random() < 0.3:
+                self.send("tools/call", name="session_create", arguments={})
+                self.pump(self.rng.random() * 0.1)
+            sessions = self.told("session_id")
+            if sessions and self.rng.random() < 0.7:
+                arguments["session_id"] = self.rng.choice(sessions)
+                self.around(arguments["session_id"])
             if self.rng.random() < 0.5:
                 arguments["timeout_ms"] = self.rng.choice([1, 100, 150, 250])
             calls.append(self.send("tools/call", name="run_code", arguments=arguments))
@@ -174,11 +191,13 @@ class Round:
         self.process.stdout.close()
         return took
 
+    def told(self, member):
+        results = (reply.get("result", {}) for reply in self.replies.values())
+        contents = (result.get("structuredContent", {}) for result in results)
+        return [content[member] for content in contents if member in content]
+
     def run_ids(self):
-        for reply in self.replies.values():
-            content = reply.get("result", {}).get("structuredContent", {})
-            if "run_id" in content:
-                yield content["run_id"]
+        return self.told("run_id")
 
 
 def left_processes(uid):
