@@ -51,10 +51,10 @@ LDFLAGS_ALL = $(L_$(V))
 GUESTFL := $(BASEFL) $(WARN) -Os -g $(HARD) -static -ffunction-sections -Wl,--gc-sections \
            -Wl,-z,relro,-z,noexecstack
 GUESTSRC := $(sort $(wildcard sandbox/guest/*.c)) \
-            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c)
+            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c slice.c)
 
 SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*')) \
-           sandbox/guest/frame.c
+           sandbox/guest/frame.c schemas/rows.c
 HDR     := $(sort $(shell find mcp tools sandbox -name '*.h'))
 OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/drivers_blob.o
 LIBOBJ  := $(filter-out $(B)/mcp/main.o,$(OBJ))
@@ -90,10 +90,11 @@ libraries:
 		{ echo "a library is missing or too old; to get them: make deps" >&2; exit 1; }
 
 # schemas/*.json are the truth; schemas/gen.c turns them into C
-build/gen/gen: schemas/gen.c sandbox/base/banned.h | libraries
+build/gen/gen: schemas/gen.c schemas/rows.c schemas/rows.h sandbox/policy/policy.h | libraries
 	@mkdir -p $(@D)
 	@echo "  cc     $<"
-	$(Q)$(GUEST_CC) -std=c17 -D_GNU_SOURCE -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ $< $(PKG_LIBS)
+	$(Q)$(GUEST_CC) -std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -O1 $(PKG_CFLAGS) -o $@ schemas/gen.c schemas/rows.c \
+		$(PKG_LIBS)
 build/gen/schemas.c build/gen/runtimes.c: build/gen/%.c: build/gen/gen $(SCHEMAS)
 	@echo "  gen    $@"
 	$(Q)build/gen/gen $* $(SCHEMAS) > $@.tmp && mv $@.tmp $@
@@ -135,6 +136,8 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/fumehood.a
 
 deps:		## install what is missing; on Debian 12 build what is too old
 	@bash .ci/deps.sh
+deps-languages:	## the languages of schemas/runtimes.json, from Debian
+	@bash .ci/deps.sh languages
 deps-dev:	## the same for lint, fuzz, doc and check-clients
 	@bash .ci/deps.sh build runtime test dev doc clients
 
@@ -197,6 +200,11 @@ flow: $(BIN) $(MCPB)	## the real binary: stdio, HTTP, the command line
 	$(PYTEST) -n 4 --dist loadfile tests/flow
 check-drivers:	## the language drivers of sessions, played to by a guest
 	$(PYTEST) -n 4 tests/drivers
+check-languages: $(BIN)	## every language: the same things in each, alone and in a session
+	@bash .ci/deps.sh languages
+	$(PYTEST) -n 2 tests/languages
+check-sessions: $(BIN)	## sessions beside IPython, node and bash; what ends and what floods them
+	$(PYTEST) -n 4 tests/sessions
 check-http: $(HTTPD)	## the HTTP server alone, before hostile clients
 	$(PYTEST) -n 4 --dist loadfile tests/http
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
@@ -206,12 +214,15 @@ fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may b
 check-clients: $(BIN) $(MCPB)	## foreign MCP clients, from their registries
 	@bash .ci/deps.sh clients
 	$(RUN) bash tests/clients/run.sh
+check-images: $(BIN)	## runtime images: packages of PyPI and npm, and a data job on 100 MB
+	@bash .ci/deps.sh images
+	$(PYTEST) -n 2 --dist loadfile tests/images
 check-conformance: $(BIN)	## the official MCP conformance suite, from its registry
 	@bash .ci/deps.sh clients
 	$(RUN) bash tests/conformance/run.sh
 check-cgroup2: $(BIN)	## the limits under cgroup v2 and systemd, in a virtual machine
 	$(RUN) bash tests/vm/run.sh
-bench: $(BIN)	## beside bare python and plain bwrap; HTTP beside the TypeScript SDK
+bench: $(BIN)	## beside bare python, plain bwrap and a Jupyter kernel; HTTP beside the TypeScript SDK
 	$(RUN) bash tests/bench/run.sh
 
 fuzz:		## every parser for FUZZ_SECONDS (60), two at a time
@@ -264,8 +275,8 @@ clean:		## all but what deps built
 	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
-.PHONY: all libraries deps deps-dev demo mcpb install uninstall check units unit flow escape fault check-drivers \
-	check-http check-clients check-conformance check-cgroup2 bench fuzz fuzzers fuzz-run lint format tidy \
+.PHONY: all libraries deps deps-languages deps-dev demo mcpb install uninstall check units unit flow escape fault check-drivers check-sessions check-languages \
+	check-http check-clients check-conformance check-cgroup2 check-images bench fuzz fuzzers fuzz-run lint format tidy \
 	headers rooms includes sizes scripts doc help clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

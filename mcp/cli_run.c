@@ -7,6 +7,7 @@
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/json.h"
+#include "sandbox/base/mem.h"
 #include "sandbox/launch/launch.h"
 #include "sandbox/supervise/supervise.h"
 
@@ -16,6 +17,7 @@
 struct once {
 	struct loop loop;
 	struct sup_client *client;
+	char session_id[SUP_SESSION_ID_SIZE]; /* "": none is needed */
 	const struct options *o;
 	int code_fd, input_fd, stdin_fd;
 	int out;
@@ -70,12 +72,30 @@ static void on_bytes(void *arg, int stream, struct sv bytes)
 	}
 }
 
+/* What the compiler said, which is no output of the program. */
+static void tell_compiled(const struct once *r, const struct sup_stream *s)
+{
+	AUTO_BUF text = {0};
+	AUTO_BUF tail = {0};
+
+	buf_init(&text, 2 * (SUP_HEAD_BYTES + SUP_TAIL_BYTES));
+	buf_init(&tail, SUP_TAIL_BYTES);
+	if (sup_stream_text(s, &text, &tail))
+		buf_str(&text, "\n...\n");
+	buf_sv(&text, buf_view(&tail));
+	if (r->terminal[2])
+		write_shown(STDERR_FILENO, buf_view(&text));
+	else
+		fd_write_all(STDERR_FILENO, text.p, text.n);
+}
+
 static void tell_person(const struct once *r, const struct sup_result *s)
 {
+	const uint64_t us = s->duration_us + s->compile.duration_us;
+
 	if (s->status != SUP_EXITED || log_level() >= LOG_INFO)
 		dprintf(STDERR_FILENO, "fumehood: %s after %llu ms%s (run %s)\n",
-			sup_status_name(s->status),
-			(unsigned long long)(s->duration_us / 1000),
+			sup_status_name(s->status), (unsigned long long)(us / 1000),
 			s->limits_degraded ? ", limits degraded: no cgroup" : "",
 			s->run_id);
 	if (s->timeout_clamped)
@@ -115,6 +135,12 @@ static void tell_machine(struct once *r, const struct sup_answer *a)
 		jw_kint(&w, "exit_code", s->exit_code);
 	if (s->signal)
 		jw_kint(&w, "signal", s->signal);
+	if (s->compile.there) {
+		jw_kstr(&w, "compile_status",
+			sv_of(sup_status_name(s->compile.status)));
+		jw_kint(&w, "compile_ms", (int64_t)(s->compile.duration_us / 1000));
+		put_stream(&w, "compile_output", a->compile);
+	}
 	put_stream(&w, "stdout", a->out);
 	put_stream(&w, "stderr", a->errs);
 	jw_kint(&w, "stdout_bytes", (int64_t)a->out->total);
@@ -159,6 +185,8 @@ static void on_done(void *arg, const struct sup_answer *a)
 		r->code = 125;
 	} else {
 		r->code = exit_code(a->result);
+		if (!r->plain && a->compile && a->compile->total)
+			tell_compiled(r, a->compile);
 		if (r->plain)
 			tell_machine(r, a);
 		else
@@ -169,9 +197,8 @@ static void on_done(void *arg, const struct sup_answer *a)
 	loop_stop(&r->loop);
 }
 
-static void on_ready(void *arg)
+static void start(struct once *r)
 {
-	struct once *r = arg;
 	struct err e = {0};
 	struct sup_run_opts opts = {.tool = POL_RUN_CODE,
 				    .language = sv_of(r->o->language),
@@ -180,11 +207,64 @@ static void on_ready(void *arg)
 				    .code_fd = fd_steal(&r->code_fd),
 				    .input_fd = fd_steal(&r->input_fd),
 				    .stdin_fd = fd_steal(&r->stdin_fd),
+				    .session_id = sv_of(r->session_id),
 				    .on_done = on_done,
 				    .on_bytes = on_bytes,
 				    .arg = r};
 
 	if (!sup_client_run(r->client, &opts, &e)) {
+		tell_error(&e);
+		loop_stop(&r->loop);
+	}
+}
+
+static void on_opened(void *arg, const struct sup_session_info *s, unsigned n,
+		      const struct err *e)
+{
+	struct once *r = arg;
+
+	if (e) {
+		tell_error(e);
+		loop_stop(&r->loop);
+		return;
+	}
+	must(n == 1);
+	memcpy(r->session_id, s->id, sizeof(r->session_id));
+	start(r);
+}
+
+static bool is_compiled(const char *language)
+{
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *rt = &pol_runtimes[i];
+		bool named = !strcmp(rt->name, language);
+
+		for (const char *const *a = rt->aliases; *a; a++)
+			named |= !strcmp(*a, language);
+		if (named)
+			return rt->compile.find[0] != NULL;
+	}
+	return false;
+}
+
+/* What is compiled first takes a session; it ends with this process. */
+static void on_ready(void *arg)
+{
+	struct once *r = arg;
+	const struct pol_limits *l = &sup_client_info(r->client)->limits;
+	const struct sup_session_opts o = {
+		.language = sv_of(r->o->language),
+		.limits = {.memory_bytes = l->memory_bytes,
+			   .workspace_bytes = l->workspace_bytes,
+			   .processes = l->processes},
+		.throwaway = true};
+	struct err e = {0};
+
+	if (!is_compiled(r->o->language)) {
+		start(r);
+		return;
+	}
+	if (!sup_client_session_open(r->client, &o, on_opened, r, &e)) {
 		tell_error(&e);
 		loop_stop(&r->loop);
 	}

@@ -120,9 +120,33 @@ static void on_lost(void *arg)
 
 static void list_runtimes(const struct sup_info *info, struct buf *b)
 {
-	for (unsigned i = 0; i < pol_runtimes_count; i++)
-		buf_fmt(b, "  %-18s%s\n", pol_runtimes[i].name,
-			info->host.path[i][0] ? info->host.path[i] : "not installed");
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *rt = &pol_runtimes[i];
+		const bool here = info->host.path[i][0];
+
+		buf_fmt(b, "  %-18s%s", rt->name,
+			here ? info->host.path[i] : "not installed");
+		if (!here && rt->package[0])
+			buf_fmt(b, "; Debian's package: %s", rt->package);
+		buf_byte(b, '\n');
+	}
+}
+
+/* That it is as it was made has been seen before this process was started. */
+static void list_image(const struct sup_info *info, struct buf *b)
+{
+	struct sv rest = sv_of(info->image.packages), line;
+	bool more = true;
+
+	if (!info->image.name[0])
+		return;
+	buf_fmt(b, "image\n  %-18s%s, %u packages\n", info->image.name,
+		info->image.sha256[0] ? "intact" : "unfinished", info->image.count);
+	buf_fmt(b, "  %-18s%s\n", "SHA-256", info->image.sha256);
+	while (sv_cut(&rest, '\n', &more, &line) && line.n)
+		buf_fmt(b, "  %-18s" SV_FMT "\n", "", SV_ARG(line));
+	if (info->image.cut)
+		buf_fmt(b, "  %-18s...\n", "");
 }
 
 static void write_person(const struct doctor *d, const struct sup_info *info,
@@ -139,6 +163,7 @@ static void write_person(const struct doctor *d, const struct sup_info *info,
 				   : "no (not started by root: the caller's own)");
 		buf_str(b, "runtimes\n");
 		list_runtimes(info, b);
+		list_image(info, b);
 	}
 	if (d->finished && !d->err.code) {
 		buf_fmt(b, "escapes tried from inside\n");
@@ -184,6 +209,15 @@ static void write_json(const struct doctor *d, const struct sup_info *info,
 		jw_kint(&w, "landlock_abi", info->landlock_abi);
 		jw_kbool(&w, "separate_uid", info->root);
 		jw_kstr(&w, "degraded", sv_of(info->degraded));
+	}
+	if (info && info->image.name[0]) {
+		jw_key(&w, "image");
+		jw_obj(&w);
+		jw_kstr(&w, "name", sv_of(info->image.name));
+		jw_kstr(&w, "sha256", sv_of(info->image.sha256));
+		jw_kint(&w, "packages_count", info->image.count);
+		jw_kstr(&w, "packages", sv_of(info->image.packages));
+		jw_obj_end(&w);
 	}
 	jw_key(&w, "probes");
 	jw_obj(&w);

@@ -1,6 +1,7 @@
 /* family.c: starts the roles, waits for them, cleans up. See family.h. */
 #include "mcp/family.h"
 
+#include "mcp/image.h"
 #include "sandbox/base/fd.h"
 #include "sandbox/base/loop.h"
 #include "sandbox/base/mem.h"
@@ -21,6 +22,7 @@ struct family {
 	int front_code;
 	bool keeper_failed, stopping;
 	int signals; /* signalfd */
+	int image; /* its folder, with the lock; -1: none */
 	struct family_plan *plan;
 };
 
@@ -98,16 +100,18 @@ static int start_all(struct family *f, int lines[LINES][2], const struct options
 {
 	const struct family_plan *p = f->plan;
 	const int ledger[] = {lines[KEEPER_LEDGER][1]};
-	const int keeper[] = {lines[FRONT_KEEPER][1], lines[KEEPER_LEDGER][0],
-			      lines[KEEPER_AUTH][0]};
+	int keeper[4] = {lines[FRONT_KEEPER][1], lines[KEEPER_LEDGER][0]};
+	unsigned n = 2;
 	int front[1 + FAMILY_MAX_FDS] = {lines[FRONT_KEEPER][0]};
 
+	if (p->auth)
+		keeper[n++] = lines[KEEPER_AUTH][0];
+	if (f->image >= 0)
+		keeper[n++] = f->image;
 	memcpy(front + 1, p->fds, sizeof(p->fds));
 	return spawn(f, &(struct spawn){LAUNCH_LEDGER, "ledger", ledger, 1}, o, e) ||
 	       start_auth(f, lines, o, e) ||
-	       spawn(f,
-		     &(struct spawn){LAUNCH_KEEPER, p->keeper, keeper, p->auth ? 3 : 2},
-		     o, e) ||
+	       spawn(f, &(struct spawn){LAUNCH_KEEPER, p->keeper, keeper, n}, o, e) ||
 	       spawn(f, &(struct spawn){LAUNCH_FRONT, p->front, front, 1 + p->nfds}, o,
 		     e);
 }
@@ -276,10 +280,13 @@ static int open_signals(struct family *f, struct err *e)
 
 int family_run(const struct options *o, struct family_plan *p)
 {
-	struct family f = {.front_code = 1, .plan = p};
+	struct family f = {.front_code = 1, .plan = p, .image = -1};
 	struct err e = {0};
 	int bad;
 
+	f.image = *o->image ? image_open(o, &e) : -1;
+	if (*o->image && f.image < 0)
+		return complain(&e);
 	for (int r = 0; r < LAUNCH_ROLE_COUNT; r++)
 		f.pid[r] = -1;
 	bad = open_signals(&f, &e);
@@ -289,6 +296,7 @@ int family_run(const struct options *o, struct family_plan *p)
 	for (unsigned i = 0; i < p->nfds; i++)
 		fd_close(&p->fds[i]);
 	fd_close(&p->jwks_fd);
+	fd_close(&f.image);
 	if (bad) {
 		complain(&e);
 		signal_family(&f, SIGKILL, false);

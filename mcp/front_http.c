@@ -249,6 +249,7 @@ static int open_streamable(struct front *f, struct err *e)
 					  .client = f->client,
 					  .auth = sup_client_auth,
 					  .auth_cancel = sup_client_auth_cancel,
+					  .runs = f->runs,
 					  .keepalive_ms = o->keepalive_n},
 		e);
 	return f->streamable ? 0 : -1;
@@ -318,6 +319,7 @@ static int open_front(struct front *f, const struct front_http_fds *fds, struct 
 	forget_pems(&pems);
 	if (bad || confine(f, e))
 		return -1;
+	sup_client_on_session_gone(f->client, streamable_session_gone, f->streamable);
 	sup_client_on_ready(f->client, on_keeper_ready, f);
 	return 0;
 }

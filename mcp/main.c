@@ -1,9 +1,12 @@
 /* main.c: the command and the table of roles; the only file that sees every room. How the processes
  * live together is in family.h. */
 #include "mcp/auth/auth.h"
+#include "mcp/cli_image.h"
 #include "mcp/cli_key.h"
 #include "mcp/family.h"
 #include "mcp/front.h"
+#include "mcp/image.h"
+#include "mcp/runtimes.h"
 #include "mcp/serve.h"
 #include "mcp/transport/transport.h"
 #include "sandbox/base/fd.h"
@@ -46,9 +49,18 @@ static int be_ledger(struct options *o)
 			confine_ledger, o);
 }
 
+/* The image is the last of its descriptors. */
 static int keep(struct options *o, unsigned modes, int auth_sock)
 {
+	static struct sup_image image;
+	const int dir = auth_sock < 0 ? 5 : auth_sock + 1;
+	struct err e = {0};
+
 	log_open("keeper", o->level);
+	if (*o->image && image_facts(dir, &image, &e)) {
+		log_err("keeper_failed", &e);
+		return 1;
+	}
 	return sup_keeper_main(&(struct sup_keeper_opts){
 		.front_sock = 3,
 		.ledger_sock = 4,
@@ -59,6 +71,9 @@ static int keep(struct options *o, unsigned modes, int auth_sock)
 		.uid_count = o->uid_count_n,
 		.max_runs = o->max_runs_n,
 		.max_queue = o->max_queue_n,
+		.max_sessions = o->max_sessions_n,
+		.image = *o->image ? &image : NULL,
+		.image_dir = dir,
 	});
 }
 
@@ -209,7 +224,14 @@ static int cmd_doctor(struct options *o)
 {
 	const int io[] = {open("/dev/null", O_RDWR | O_CLOEXEC),
 			  fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)};
+	struct err e = {0};
+	AUTO_FD image = *o->image ? image_open(o, &e) : -1;
 
+	/* servers look at owners, modes and sizes alone: this is where all of it is read */
+	if (*o->image && (image < 0 || image_verify(image, &e))) {
+		complain(&e);
+		return 1;
+	}
 	return run_family("front-doctor", o, io, 2);
 }
 
@@ -271,10 +293,23 @@ static const struct {
 	const char *name;
 	int (*run)(struct options *o);
 } commands[] = {
-	{"stdio", cmd_stdio},	{"serve", cmd_serve},	  {"run", cmd_run},
-	{"doctor", cmd_doctor}, {"audit", cmd_audit},	  {"key", cli_key},
-	{"help", cmd_help},	{"version", cmd_version}, {"role", be_role},
+	{"stdio", cmd_stdio},	{"serve", cmd_serve}, {"run", cmd_run},
+	{"doctor", cmd_doctor}, {"audit", cmd_audit}, {"key", cli_key},
+	{"image", cli_image},	{"help", cmd_help},   {"version", cmd_version},
+	{"role", be_role},
 };
+
+/* Those that look at the table of languages. */
+static bool runs_programs(const char *command)
+{
+	static const char *const all[] = {"stdio",  "serve", "run",
+					  "doctor", "image", "role"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		if (sv_eq(sv_of(command), sv_of(all[i])))
+			return true;
+	return false;
+}
 
 int main(int argc, char **argv)
 {
@@ -282,7 +317,9 @@ int main(int argc, char **argv)
 	struct err e = {0};
 
 	umask(077);
-	if (options_parse(argc, argv, &o, &e))
+	if (options_parse(argc, argv, &o, &e) ||
+	    (*o.runtimes && o.command && runs_programs(o.command) &&
+	     runtimes_load(&o.runtimes, &e)))
 		return complain(&e);
 	log_open("main", o.level);
 	if (!o.command) {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* Where a command stands in `commands`; an option has the bits of those it is for. */
-enum { STDIO, SERVE, KEY, RUN, DOCTOR, AUDIT, VERSION, HELP, COMMANDS };
+enum { STDIO, SERVE, KEY, IMAGE, RUN, DOCTOR, AUDIT, VERSION, HELP, COMMANDS };
 #define BIT(command) (1u << (command))
 #define SERVERS (BIT(STDIO) | BIT(SERVE))
 #define SANDBOX (SERVERS | BIT(RUN) | BIT(DOCTOR))
@@ -25,15 +25,20 @@ static const struct option_row {
 	unsigned commands;
 	size_t at;			 /* of a const char *, or a bool when value is NULL */
 } table[] = {
-	{"state", "DIR", "the folder of the record and the keys", SANDBOX | BIT(KEY) | BIT(AUDIT), AT(state)},
+	{"state", "DIR", "the folder of the record and the keys", SANDBOX | BIT(KEY) | BIT(IMAGE) | BIT(AUDIT), AT(state)},
 	{"config", "FILE", "JSON file with any of these options as keys", ALL, AT(config)},
 	{"log-level", "LEVEL", "error, warn (default), info or debug", ALL, AT(log_level)},
-	{"json", NULL, "output for machines", BIT(KEY) | BIT(RUN) | BIT(DOCTOR) | BIT(AUDIT) | BIT(VERSION), AT(json)},
-	{"bwrap", "PATH", "the bubblewrap to use", SANDBOX, AT(bwrap)},
-	{"uid-base", "N", "as root: first host uid for sandboxes (1900000000)", SANDBOX, AT(uid_base)},
-	{"uid-count", "N", "as root: how many of them (256)", SANDBOX, AT(uid_count)},
+	{"json", NULL, "output for machines", BIT(KEY) | BIT(IMAGE) | BIT(RUN) | BIT(DOCTOR) | BIT(AUDIT) | BIT(VERSION), AT(json)},
+	{"bwrap", "PATH", "the bubblewrap to use", SANDBOX | BIT(IMAGE), AT(bwrap)},
+	{"image", "NAME", "packages for the programs, see `fumehood help image`", SANDBOX, AT(image)},
+	{"python", "LIST", "packages of PyPI: 'numpy pandas==3.*'", BIT(IMAGE), AT(python)},
+	{"javascript", "LIST", "packages of npm: 'lodash @types/node@24'", BIT(IMAGE), AT(javascript)},
+	{"uid-base", "N", "as root: first host uid for sandboxes (1900000000)", SANDBOX | BIT(IMAGE), AT(uid_base)},
+	{"uid-count", "N", "as root: how many of them (256)", SANDBOX | BIT(IMAGE), AT(uid_count)},
 	{"max-runs", "N", "sandboxes at the same time (16)", SERVERS, AT(max_runs)},
 	{"max-queue", "N", "calls that may wait for one (64)", SERVERS, AT(max_queue)},
+	{"max-sessions", "N", "at the same time (64); a quarter for each caller of serve", SERVERS, AT(max_sessions)},
+	{"runtimes", "FILE", "more languages: rows as of schemas/runtimes.json", SANDBOX, AT(runtimes)},
 	{"promote-ms", "N", "a call that runs longer is answered `running` (45000)", SERVERS, AT(promote_ms)},
 	{"confirm", NULL, "ask the user before each run; refuse clients that cannot", SERVERS, AT(confirm)},
 	{"language", "NAME", "instead of going by the file's ending", BIT(RUN), AT(language)},
@@ -59,6 +64,7 @@ static const struct option_row {
 	{"insecure-plaintext", NULL, "other hosts without TLS: a proxy does it", BIT(SERVE), AT(insecure_plaintext)},
 	{"conformance-fixtures", NULL, "offer what the conformance suite calls", SERVERS, AT(conformance_fixtures)},
 	{"keepalive-ms", "N", NULL, SERVERS, AT(keepalive_ms)},
+	{"image-unfinished", NULL, NULL, BIT(RUN), AT(image_unfinished)},
 };
 #undef AT
 
@@ -89,6 +95,14 @@ static const struct command_row {
 		{"fumehood key create laptop --expires 90", "fumehood key list",
 		 "fumehood key revoke laptop    # or the beginning of the key: fh_ and its ID"},
 		{"0      done", "1      not done", WRONG}},
+	[IMAGE] = {"image", "create NAME | list | show NAME | remove NAME", "packages for the programs that run", 2,
+		"create installs packages with this host's pip and npm into a folder that the sandboxes of a server\n"
+		"with --image NAME see read-only. None of their code runs outside a sandbox. What had the name is\n"
+		"replaced when all is done; a server keeps the image it was started with.\n",
+		{"fumehood image create data --python 'numpy pandas matplotlib'",
+		 "fumehood image create js --javascript 'lodash@4'",
+		 "fumehood image show data    # what is in it, and whether it is still as it was made"},
+		{"0      done, and intact", "1      not done, or not intact", WRONG}},
 	[RUN] = {"run", "FILE [ARG...]", "run a program; - is standard input", OPTIONS_MAX_ARGS,
 		"Options come before FILE: what follows it is the program's.\n",
 		{"fumehood run --timeout-ms 2000 script.sh one two",
@@ -411,6 +425,7 @@ static const struct number_row {
 	{"uid-count", OF(uid_count), 1, 256, 0},
 	{"max-runs", OF(max_runs), 1, 256, 16},
 	{"max-queue", OF(max_queue), 0, 256, 64},
+	{"max-sessions", OF(max_sessions), 1, 1024, 0},
 	{"timeout-ms", OF2(timeout_ms, timeout_n), 100, 300000, -1},
 	{"limit", OF(limit), 1, 1000000, 20},
 	{"expires", OF(expires), 1, 3650, 0},

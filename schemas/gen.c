@@ -2,10 +2,12 @@
  *
  *	gen schemas FILE...    schemas_get() over every file, minified (schemas/schemas.h); of
  *	                       fixtures.json, which holds many small ones, over its members
- *	gen runtimes FILE...   pol_runtimes[] from runtimes.json (sandbox/policy/policy.h)
+ *	gen runtimes FILE...   pol_runtimes from runtimes.json (schemas/rows.h, sandbox/policy/policy.h)
  *
  * C goes to stdout, complaints to stderr; exit 1 means that nothing written may be used. It runs
  * once and ends, so it frees nothing and gives up at the first error. */
+#include "schemas/rows.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -16,8 +18,6 @@
 
 #define RUNTIMES_FILE "runtimes.json"
 #define FIXTURES_FILE "fixtures.json"
-#define MAX_RUNTIMES 16 /* POL_MAX_RUNTIMES; what is generated asserts it */
-#define MAX_PATH 255 /* struct pol_host keeps a path in 256 bytes */
 #define MAX_FILE_BYTES (1 << 20)
 
 struct doc {
@@ -189,204 +189,74 @@ static void emit_schemas(struct doc *docs, int n)
 
 /* --- gen runtimes ----------------------------------------------------------------------------- */
 
-struct row {
-	const char *path; /* of the file, for complaints */
-	int index;
-	const char *field; /* being checked */
-};
-
-static _Noreturn void fail_row(const struct row *r, const char *what)
+static void put_member(const char *name, const char *value)
 {
-	fail("%s: runtimes[%d].%s %s", r->path, r->index, r->field, what);
-}
-
-static bool is_word(const char *s)
-{
-	return *s && !s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_")];
-}
-
-static void check_word(const struct row *r, const char *s)
-{
-	if (!is_word(s))
-		fail_row(r, "must be made of a-z, 0-9 and _");
-}
-
-static void check_text(const struct row *r, const char *s)
-{
-	if (!*s)
-		fail_row(r, "must not be empty");
-}
-
-static void check_path(const struct row *r, const char *s)
-{
-	if (s[0] != '/' || strlen(s) > MAX_PATH || strstr(s, "//") || strstr(s, "/.") ||
-	    s[strlen(s) - 1] == '/')
-		fail_row(r, "must be a plain absolute path of at most 255 bytes");
-}
-
-static void check_file(const struct row *r, const char *s)
-{
-	if (!*s || *s == '.' || *s == '-' || strchr(s, '/') || strlen(s) > MAX_PATH)
-		fail_row(r, "must be a plain file name");
-}
-
-/* As a name in the room of a session: driver.c's rows, and the guest, know no other form. */
-static void check_driver(const struct row *r, const char *s)
-{
-	if (*s && (strncmp(s, "driver.", 7) || !s[7] || strlen(s) > 24 ||
-		   s[7 + strspn(s + 7, "abcdefghijklmnopqrstuvwxyz0123456789")]))
-		fail_row(r, "must be driver.EXTENSION, or empty");
-}
-
-static void check_env(const struct row *r, const char *s)
-{
-	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-
-	if (!n || s[n] != '=')
-		fail_row(r, "must be NAME=value");
-}
-
-enum kind { STRING, LIST, NUMBER, NOTES }; /* notes stay in the file */
-
-static const struct field {
-	const char *name;
-	enum kind kind;
-	bool may_be_empty; /* a list */
-	void (*check)(const struct row *r, const char *s); /* each string */
-	double max; /* a number */
-} fields[] = {
-	{"name", STRING, false, check_word, 0},
-	{"title", STRING, false, check_text, 0},
-	{"aliases", LIST, true, check_word, 0},
-	{"find", LIST, false, check_path, 0},
-	{"run", LIST, true, check_text, 0},
-	{"version", LIST, false, check_text, 0},
-	{"file", STRING, false, check_file, 0},
-	{"driver", STRING, false, check_driver, 0},
-	{"env", LIST, true, check_env, 0},
-	{"syscalls", LIST, true, check_word, 0},
-	{"extra_memory_bytes", NUMBER, false, NULL, 4294967296.0},
-	{"extra_processes", NUMBER, false, NULL, 1024},
-	{"notes", NOTES, false, NULL, 0},
-};
-#define FIELD_COUNT (sizeof(fields) / sizeof(*fields))
-
-static void refuse_unknown(struct row *r, const cJSON *obj)
-{
-	for (const cJSON *m = obj->child; m; m = m->next) {
-		size_t i = 0;
-
-		while (i < FIELD_COUNT && strcmp(m->string, fields[i].name))
-			i++;
-		r->field = m->string;
-		if (i == FIELD_COUNT)
-			fail_row(r, "is not a field of a runtime");
-	}
-}
-
-static void put_string(const struct row *r, const struct field *f, const cJSON *v)
-{
-	if (!cJSON_IsString(v))
-		fail_row(r, "must be a string");
-	f->check(r, v->valuestring);
-	put_cstr(v->valuestring);
-}
-
-static void put_field(struct row *r, const struct field *f, const cJSON *v)
-{
-	r->field = f->name;
-	if (f->kind == NOTES)
-		return;
-	if (!v)
-		fail_row(r, "is missing");
-	printf("\t\t.%s = ", f->name);
-	if (f->kind == STRING) {
-		put_string(r, f, v);
-	} else if (f->kind == LIST) {
-		if (!cJSON_IsArray(v) || (!v->child && !f->may_be_empty))
-			fail_row(r, f->may_be_empty
-					    ? "must be an array"
-					    : "must be an array of at least one");
-		printf("(const char *const[]){");
-		for (const cJSON *m = v->child; m; m = m->next) {
-			put_string(r, f, m);
-			printf(", ");
-		}
-		printf("NULL}");
-	} else {
-		double d = cJSON_IsNumber(v) ? v->valuedouble : -1;
-
-		if (!(d >= 0 && d <= f->max) || d != (double)(long long)d)
-			fail_row(r, "must be a whole number in range");
-		printf("%lld", (long long)d);
-	}
+	printf("\t\t.%s = ", name);
+	put_cstr(value);
 	printf(",\n");
 }
 
-static bool has_name(const cJSON *row, const char *name)
+static void put_list(const char *name, const char *const *list)
 {
-	const cJSON *m;
-
-	if (!strcmp(cJSON_GetObjectItemCaseSensitive(row, "name")->valuestring, name))
-		return true;
-	cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(
-				      row, "aliases")) if (!strcmp(m->valuestring,
-								   name)) return true;
-	return false;
+	printf("\t\t.%s = (const char *const[]){", name);
+	for (; *list; list++) {
+		put_cstr(*list);
+		printf(", ");
+	}
+	printf("NULL},\n");
 }
 
-/* A language must name one row. Rows were checked field by field before. */
-static void refuse_shared_names(struct row *r, const cJSON *list)
+static void put_number(const char *name, unsigned long long n)
 {
-	const cJSON *a, *b, *m;
+	printf("\t\t.%s = %llu,\n", name, n);
+}
 
-	r->index = 0;
-	for (a = list->child; a; a = a->next, r->index++)
-		for (b = a->next; b; b = b->next) {
-			r->field = "name";
-			if (has_name(b, cJSON_GetObjectItemCaseSensitive(a, "name")
-						->valuestring))
-				fail_row(r, "is taken by another runtime");
-			r->field = "aliases";
-			cJSON_ArrayForEach(
-				m,
-				cJSON_GetObjectItemCaseSensitive(
-					a, "aliases")) if (has_name(b, m->valuestring))
-				fail_row(r, "are taken by another runtime");
-		}
+static void emit_runtime(const struct pol_runtime *r)
+{
+	puts("\t{");
+	put_member("name", r->name);
+	put_member("title", r->title);
+	put_member("package", r->package);
+	put_list("aliases", r->aliases);
+	put_list("find", r->find);
+	put_list("run", r->run);
+	put_list("version", r->version);
+	put_member("file", r->file);
+	put_member("driver", r->driver);
+	put_list("env", r->env);
+	put_list("syscalls", r->syscalls);
+	put_list("etc", r->etc);
+	put_number("extra_memory_bytes", r->extra_memory_bytes);
+	put_number("extra_processes", r->extra_processes);
+	put_list("compile.find", r->compile.find);
+	put_list("compile.args", r->compile.args);
+	put_list("compile.env", r->compile.env);
+	put_member("compile.product", r->compile.product);
+	put_number("compile.timeout_ms", r->compile.timeout_ms);
+	puts("\t},");
 }
 
 static void emit_runtimes(struct doc *docs, int n)
 {
-	const cJSON *list = NULL, *obj;
-	struct row r = {.path = RUNTIMES_FILE};
+	static struct rows rows;
+	const cJSON *list = NULL;
+	const char *path = RUNTIMES_FILE;
 
 	for (int i = 0; i < n; i++)
 		if (!strcmp(docs[i].name, RUNTIMES_FILE)) {
-			r.path = docs[i].path;
+			path = docs[i].path;
 			list = cJSON_GetObjectItemCaseSensitive(docs[i].json,
 								"runtimes");
 		}
-	if (!cJSON_IsArray(list) || !list->child)
-		fail("%s: \"runtimes\" must be an array of at least one", r.path);
-	if (cJSON_GetArraySize(list) > MAX_RUNTIMES)
-		fail("%s: more than %d runtimes", r.path, MAX_RUNTIMES);
-	puts("#include \"sandbox/policy/policy.h\"\n\nconst struct pol_runtime pol_runtimes[] = {");
-	for (obj = list->child; obj; obj = obj->next, r.index++) {
-		if (!cJSON_IsObject(obj))
-			fail("%s: runtimes[%d] must be an object", r.path, r.index);
-		refuse_unknown(&r, obj);
-		puts("\t{");
-		for (size_t i = 0; i < FIELD_COUNT; i++)
-			put_field(
-				&r, &fields[i],
-				cJSON_GetObjectItemCaseSensitive(obj, fields[i].name));
-		puts("\t},");
-	}
-	refuse_shared_names(&r, list);
-	printf("};\n\nconst unsigned pol_runtimes_count = %d;\n"
-	       "_Static_assert(%d <= POL_MAX_RUNTIMES, \"policy.h has room for all\");\n",
-	       cJSON_GetArraySize(list), cJSON_GetArraySize(list));
+	if (rows_add(&rows, list))
+		fail("%s: %s", path, rows.why);
+	puts("#include \"sandbox/policy/policy.h\"\n\n"
+	     "static const struct pol_runtime built_in[] = {");
+	for (unsigned i = 0; i < rows.n; i++)
+		emit_runtime(&rows.row[i]);
+	printf("};\n\nconst struct pol_runtime *pol_runtimes = built_in;\n"
+	       "unsigned pol_runtimes_count = %u;\n",
+	       rows.n);
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,7 @@
 static void finish(struct question *q)
 {
 	struct artifact *a = (struct artifact *)q;
-	struct loop *l = q->call->env.loop;
+	struct loop *l = q->loop;
 
 	loop_timer_stop(l, &a->slice);
 	loop_del(l, &a->pipe);
@@ -25,13 +25,30 @@ static void finish(struct question *q)
 	mem_free(a);
 }
 
+/* A session's, or an ended run's, which has kept one. */
+static int get_place(struct tool_call *call, struct sv *ret_id, struct sv *ret_run,
+		     struct err *e)
+{
+	*ret_run = js_str(js_get(call->args, "run_id"));
+	if (!js_get(call->args, "run_id") == !js_get(call->args, "session_id")) {
+		err_set(e, ERR_INVALID, "%s session_id and run_id is given",
+			ret_run->n ? "more than one of" : "none of");
+		return err_fix(e, "give session_id, or the run_id of a run that had "
+				  "outputs");
+	}
+	if (!js_get(call->args, "run_id"))
+		return request_session(call->args, ret_id, e);
+	return run_kept_session(call->env.runs, call->env.principal, *ret_run, ret_id,
+				e);
+}
+
 struct artifact *artifact_new(struct tool_call *call, bool path_required, struct err *e)
 {
 	const struct sv path = js_str(js_get(call->args, "path"));
-	struct sv id = {"", 0};
+	struct sv id = {"", 0}, run = {"", 0};
 	struct artifact *a;
 
-	if (request_session(call->args, &id, e) ||
+	if (get_place(call, &id, &run, e) ||
 	    ((path.n || path_required) && request_path(path, "path", e)))
 		return NULL;
 	a = question_new(call, sizeof(*a), finish, e);
@@ -40,7 +57,8 @@ struct artifact *artifact_new(struct tool_call *call, bool path_required, struct
 	a->fd = a->pipe.fd = -1;
 	buf_init(&a->path, RUN_MAX_PATH_BYTES);
 	buf_sv(&a->path, path);
-	must(!sv_copy(id, a->session_id, sizeof(a->session_id)));
+	must(!sv_copy(id, a->session_id, sizeof(a->session_id)) &&
+	     !sv_copy(run, a->run_id, sizeof(a->run_id)));
 	if (!a->path.failed)
 		return a;
 	question_drop(&a->question);
@@ -65,6 +83,16 @@ void artifact_fail(struct artifact *a, const struct err *e)
 {
 	struct err with = *e;
 
+	/* of its session nobody has heard */
+	if (a->run_id[0] && e->code == ERR_NOT_FOUND && !e->sys) {
+		err_clear(&with);
+		err_set(&with, ERR_NOT_FOUND, "the files of %s are no longer kept",
+			a->run_id);
+		err_fix(&with,
+			"run it again; files are kept for %d minutes after they were last "
+			"asked for, and less when many runs leave some",
+			RUN_KEPT_S / 60);
+	}
 	/* what the workspace said no to is the caller's to see, not the operator's */
 	if (!with.remediation[0] && with.sys &&
 	    (with.code == ERR_NOT_FOUND || with.code == ERR_DENIED ||
@@ -97,7 +125,10 @@ void artifact_json(struct artifact *a, struct jw *w, struct buf *json)
 {
 	jw_init(w, json);
 	jw_obj(w);
-	jw_kstr(w, "session_id", sv_of(a->session_id));
+	if (a->run_id[0])
+		jw_kstr(w, "run_id", sv_of(a->run_id));
+	else
+		jw_kstr(w, "session_id", sv_of(a->session_id));
 	jw_kstr(w, "path", buf_view(&a->path));
 }
 

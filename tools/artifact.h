@@ -11,17 +11,18 @@
 
 #include <sodium.h>
 
-#define ARTIFACT_MAX_BYTES ((uint64_t)100 << 20)	/* of a file */
+#define ARTIFACT_MAX_BYTES TRANSFER_MAX_BYTES	/* of a file */
 #define ARTIFACT_PAGE_BYTES ((int64_t)64 << 10)		/* of a download, where not asked otherwise */
 #define ARTIFACT_MAX_PAGE_BYTES ((int64_t)2 << 20)
 #define ARTIFACT_ROWS 2000	/* of one page of a list */
-#define ARTIFACT_SLICE_BYTES ((size_t)2 << 20)		/* done in one turn of the loop */
+#define ARTIFACT_SLICE_BYTES ((size_t)128 << 10)	/* done in one turn of the loop, by each of many */
 #define ARTIFACT_HEAD_BYTES 512	/* tell what a file is */
 #define ARTIFACT_MARK_SIZE 9	/* of the lines around content */
 
 struct artifact {
 	struct question question;			/* first */
 	char session_id[SUP_SESSION_ID_SIZE];
+	char run_id[SUP_RUN_ID_SIZE];	/* whose kept session that is; "": the caller named the session */
 	struct buf path;
 	struct buf content;		/* what came, or what goes */
 	int fd;				/* the file, or the list of rows; -1 */
@@ -32,6 +33,7 @@ struct artifact {
 	uint64_t hashed;
 	int64_t offset, length;
 	bool more;
+	bool incomplete;		/* there is more, but no page of it: not all could be gone through */
 	/* upload */
 	struct loop_io pipe;		/* its write end; fd -1: none */
 	uint64_t total, sent;

@@ -72,9 +72,14 @@ static void answer(struct artifact *a)
 	jw_kbool(&w, "more", a->more);
 	if (a->more)
 		jw_kint(&w, "next_offset", a->offset + a->shown);
+	if (a->incomplete)
+		jw_kbool(&w, "incomplete", true);
 	jw_obj_end(&w);
 	buf_fmt(&text, "%u entries from number %" PRId64 " on%s; names are untrusted\n",
 		a->shown, a->offset, a->more ? ", and more after them" : "");
+	if (a->incomplete)
+		buf_str(&text,
+			"not all could be gone through: list folders one by one, with path\n");
 	buf_sv(&text, buf_view(&a->lines));
 	json.failed |= a->rows.failed;
 	text.failed |= a->lines.failed;
@@ -142,6 +147,11 @@ static void on_slice_due(struct loop_timer *t)
 		return;
 	}
 	a->more = a->more || (full && a->at < a->size);
+	/* a page that is not full is the last: the next would be empty for ever */
+	if (a->incomplete && (a->more || a->shown == a->length)) {
+		a->more = true;
+		a->incomplete = false;
+	}
 	if (full || a->at == a->size)
 		answer(a);
 	else
@@ -159,7 +169,7 @@ static void on_listed(void *arg, const struct sup_file_done *d, const struct err
 	}
 	a->fd = d->fd;
 	a->size = d->size;
-	a->more = d->more;
+	a->incomplete = d->more;
 	buf_init(&a->window, WINDOW_BYTES + 2 * ROW_BYTES);
 	buf_init(&a->rows, ANSWER_BYTES - ANSWER_BYTES / 4);
 	buf_init(&a->lines, ANSWER_BYTES - ANSWER_BYTES / 4);

@@ -56,11 +56,22 @@ int run_streams(const struct run *r, struct sup_stream ret[static RUN_STREAMS],
 		   : 0;
 }
 
+int run_compiled(const struct run *r, struct sup_stream *ret)
+{
+	*ret = (struct sup_stream){.total = r->compile_bytes};
+	buf_init(&ret->head, SUP_HEAD_BYTES);
+	return saved_ends(r, RUN_STREAMS, ret);
+}
+
+void run_compiled_finish(struct sup_stream *s)
+{
+	buf_finish(&s->head);
+	mem_free(s->tail);
+	s->tail = NULL;
+}
+
 void run_streams_finish(struct sup_stream s[static RUN_STREAMS])
 {
-	for (int i = 0; i < RUN_STREAMS; i++) {
-		buf_finish(&s[i].head);
-		mem_free(s[i].tail);
-		s[i].tail = NULL;
-	}
+	for (int i = 0; i < RUN_STREAMS; i++)
+		run_compiled_finish(&s[i]);
 }

@@ -63,13 +63,29 @@ struct runtime_view {
 	char problem[640]; /* "" when there is none */
 };
 
+static void add_text(char *dst, size_t size, const char *a, const char *b)
+{
+	const size_t n = strlen(dst);
+
+	snprintf(dst + n, size - n, "%s%s", a, b);
+}
+
+static void add_paths(const char *const *list, const char *sep, char *dst, size_t size)
+{
+	for (; *list; list++, sep = " and no ")
+		add_text(dst, size, sep, *list);
+}
+
+/* Of one that is compiled either half may be missing. */
 static void not_installed(const struct pol_runtime *row, char *dst, size_t size)
 {
-	size_t n = (size_t)snprintf(dst, size, "not installed: there is no");
-	const char *sep = " ";
+	const bool two = row->compile.find[0] && row->find[0];
 
-	for (const char *const *p = row->find; *p && n < size; p++, sep = " and no ")
-		n += (size_t)snprintf(dst + n, size - n, "%s%s", sep, *p);
+	snprintf(dst, size, "not installed: there is no");
+	add_paths(row->compile.find, " ", dst, size);
+	add_paths(row->find, two ? ", or no " : " ", dst, size);
+	if (row->package[0])
+		add_text(dst, size, "; Debian's package: ", row->package);
 }
 
 static void view_runtime(const struct sup_info *info,
@@ -215,6 +231,58 @@ static void json_isolation(struct jw *w, const struct sup_info *info,
 	jw_obj_end(w);
 }
 
+/* Cuts "python pandas 3.1.1" off the lines; false at the end. */
+static bool next_package(struct sv *rest, struct sv ret[3])
+{
+	struct sv line;
+	bool more = true, parts = true;
+
+	if (!sv_cut(rest, '\n', &more, &line) || !line.n)
+		return false;
+	for (unsigned i = 0; i < 3; i++)
+		if (!sv_cut(&line, ' ', &parts, &ret[i]))
+			ret[i] = SV("");
+	return true;
+}
+
+static void json_image(struct jw *w, const struct sup_image *image)
+{
+	static const char *const keys[] = {"language", "name", "version"};
+	struct sv rest = sv_of(image->packages), parts[3];
+
+	if (!image->name[0])
+		return;
+	jw_key(w, "runtime_image");
+	jw_obj(w);
+	jw_kstr(w, "name", sv_of(image->name));
+	jw_kstr(w, "sha256", sv_of(image->sha256));
+	jw_key(w, "packages");
+	jw_arr(w);
+	while (next_package(&rest, parts)) {
+		jw_obj(w);
+		for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
+			jw_kstr(w, keys[i], parts[i]);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	jw_kint(w, "packages_count", image->count);
+	jw_obj_end(w);
+}
+
+static void text_image(struct buf *b, const struct sup_image *image)
+{
+	struct sv rest = sv_of(image->packages), parts[3];
+
+	if (!image->name[0])
+		return;
+	buf_fmt(b, "packages, from the image %s (SHA-256 %s), %u in all%s:\n",
+		image->name, image->sha256, image->count,
+		image->cut ? ", among them" : "");
+	while (next_package(&rest, parts))
+		buf_fmt(b, "- " SV_FMT ": " SV_FMT " " SV_FMT "\n", SV_ARG(parts[0]),
+			SV_ARG(parts[1]), SV_ARG(parts[2]));
+}
+
 static void json_runtimes(struct jw *w, const struct sup_info *info,
 			  const struct info_version *versions)
 {
@@ -278,6 +346,7 @@ static void render_json(const struct info_facts *f, struct buf *b)
 	jw_kstr(&w, "version", SV(FUMEHOOD_VERSION));
 	jw_obj_end(&w);
 	json_runtimes(&w, f->info, f->versions);
+	json_image(&w, &f->info->image);
 	json_limits(&w, f->info, &f->more);
 	json_isolation(&w, f->info, f->probes);
 	jw_obj_end(&w);
@@ -322,6 +391,7 @@ static void render_text(const struct info_facts *f, struct buf *b)
 		view_runtime(info, f->versions, i, &v);
 		text_runtime(b, &v);
 	}
+	text_image(b, &info->image);
 	buf_str(b, "limits:\n");
 	for (size_t i = 0; i < n; i++)
 		buf_fmt(b, "- %s: %" PRIu64 "\n", rows[i].key, rows[i].value);

@@ -40,9 +40,15 @@ struct run_request {
 	bool background;
 	bool open_stdin;
 	struct sv session_id;	/* borrowed; "": a sandbox of its own */
+	bool has_outputs;	/* it is to leave files behind, or its values: see prepare.c */
 	int64_t timeout_ms;
 	size_t exec_bytes;	/* of args and env, as execve counts them */
 	struct buf input;	/* owned: args, env, files, cwd */
+	struct buf declared;	/* owned: as of struct run */
+	unsigned ndeclared;
+	/* Owned: of each file that comes from elsewhere four words, each ended by NUL: its number among files, whose it
+	 * is ("ses_..." or "run_..."), its path there, its path here. */
+	struct buf inputs;
 };
 int run_request_code(const struct cJSON *args, struct run_request *ret, struct err *e);
 int run_request_command(const struct cJSON *args, struct run_request *ret, struct err *e);
@@ -58,8 +64,28 @@ int request_number(const struct cJSON *args, const char *name, int64_t min, int6
 		   struct err *e);
 
 /* Puts a run into the registry and asks the client; call->state is the run until the call ends. */
-int run_start(struct tool_call *call, const struct run_request *req, struct err *e);
+int run_start(struct tool_call *call, struct run_request *req, struct err *e);
 void run_cancel(struct tool_call *call);
+int run_ask(struct run *r, const struct sup_run_opts *o, struct err *e); /* o's fds are taken */
+void run_close_opts(struct sup_run_opts *o);
+/* Nothing was started: its call ends with e, and it is forgotten. */
+void run_never_began(struct run *r, const struct err *e);
+
+/* --- what comes before a run (prepare.c) ---------------------------------------------------------- */
+#define RUN_KEPT_S 600	/* what a run has left is kept as long after it was last asked for */
+/* Whether it is to run as the only call of a session of its own: then the interpreter's driver runs the code, so that
+ * values, figures and errors come as outputs, and the sandbox stays for the files after the end. */
+bool run_wants_session(const struct run_request *req);
+/* Whether its language is compiled first, which takes one. */
+bool run_is_compiled(const struct run_request *req);
+/* Whether prep_start must come before run_ask, which it then calls itself. */
+bool run_wants_prep(const struct run_request *req);
+/* req's inputs and o's fds are taken, also after a failure */
+int prep_start(struct run *r, struct run_request *req, struct sup_run_opts *o, struct err *e);
+void prep_cancel(struct run *r);
+void prep_drop(struct run *r);	/* if it has one */
+/* The session that holds what that run has left: of the principal's own that is kept. -1: e says why there is none. */
+int run_kept_session(struct runs *all, struct sv principal, struct sv run_id, struct sv *ret, struct err *e);
 
 /* 1: the user agreed, or need not be asked. 0: the call has ended, with the question or because nobody
  * can be asked. -1: refused. */
@@ -76,6 +102,11 @@ int run_render_ended(const struct run *r, struct buf *json, struct buf *text, st
 /* Content blocks: text, pictures, and links to other outputs and the streams it shows the ends of;
  * nothing when the text shows all. The first so many bytes, and a ], are the text and the pictures. */
 size_t run_blocks(const struct run *r, struct sv text, struct buf *content);
+
+/* --- changed.c ----------------------------------------------------------------------------------- */
+/* The members changed_files, artifacts and missing_outputs, where there are such. */
+void files_json(struct jw *w, const struct run *r);
+void files_text(const struct run *r, struct buf *b);
 
 /* --- render_outputs.c: what was displayed, in the forms of a result ------------------------------- */
 #define OUTPUT_TEXT_BYTES ((size_t)16 << 10)	/* shown of one text, */
@@ -149,7 +180,8 @@ int info_render(const struct info_facts *f, struct buf *json, struct buf *text, 
 /* The caller's struct begins with it. Such a call ends by question_done or question_fail, which free what it
  * owns; cancelled before, it ends at once. */
 struct question {
-	struct tool_call *call;
+	struct tool_call *call;		/* NULL once it is answered: it is gone then */
+	struct loop *loop;		/* the call's */
 	struct sup_ask *at;		/* the client's; NULL: nothing is asked just now */
 	void (*finish)(struct question *a);	/* frees what is owned, and the memory */
 };

@@ -1,5 +1,5 @@
 /* lookup.c: finding runs: only among those of the principal who asks. */
-#include "tools/runs.h"
+#include "tools/internal.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -24,23 +24,6 @@ const struct pol_runtime *runtime_of(struct sv language)
 				return r;
 	}
 	return NULL;
-}
-
-static const struct pol_runtime *runtime_of_run(const struct run *r)
-{
-	return runtime_of(*r->language ? sv_of(r->language) : SV("bash"));
-}
-
-bool run_has_earlier(const struct run *r)
-{
-	const struct run *at = r->session_id[0] ? r->next : NULL;
-
-	for (; at; at = at->next)
-		if (at->ended && at->result.in_session &&
-		    !strcmp(at->session_id, r->session_id) &&
-		    runtime_of_run(at) == runtime_of_run(r))
-			return true;
-	return false;
 }
 
 /* The whole of a principal's runs is gone through, and each id compared as a whole, so that the time
@@ -71,6 +54,29 @@ int runs_not_found(const struct runs *r, struct err *e)
 		"use a run_id that run_code or run_command gave; a run and its output are "
 		"kept for %u minutes after its end, and less when many are made",
 		(unsigned)(r->keep_ms / 60000));
+}
+
+int run_kept_session(struct runs *all, struct sv principal, struct sv id,
+		     struct sv *ret, struct err *e)
+{
+	const struct run *r = runs_find(all, principal, id);
+
+	if (!r)
+		return runs_not_found(all, e);
+	*ret = sv_of(r->throwaway);
+	if (r->kept)
+		return 0;
+	if (!r->ended) {
+		err_set(e, ERR_BUSY, "%s has not ended", r->id);
+		return err_fix(e, "wait for its end with run_status");
+	}
+	if (r->session_id[0]) {
+		err_set(e, ERR_INVALID, "%s ran in a session", r->id);
+		return err_fix(e, "give its session_id, %s, instead of run_id",
+			       r->session_id);
+	}
+	err_set(e, ERR_NOT_FOUND, "%s has left no files", r->id);
+	return err_fix(e, "run it again and declare in outputs which files it leaves");
 }
 
 /* The next one that has its id, r itself included. */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define MAX_SIDE 16384 /* pixels; what is larger few clients can show */
+/* Of an image of few bytes too, since all of it stands in the memory of who looks at it: 4 bytes each. */
+#define MAX_PIXELS ((uint64_t)64 << 20)
 #define HEAD_BYTES 512
 
 static const struct {
@@ -162,20 +164,88 @@ static uint32_t little(const char *p)
 	return (uint32_t)(unsigned char)p[0] | (uint32_t)(unsigned char)p[1] << 8;
 }
 
-static bool is_side(uint32_t v)
+/* --- the size of an image, from its bytes; 0 0: not found ----------------------------------------- */
+
+struct size {
+	uint32_t w, h;
+};
+
+static struct size size_of_png(struct sv s)
 {
-	return v >= 1 && v <= MAX_SIDE;
+	if (!has(s, 12, 4, "IHDR") || s.n < 24)
+		return (struct size){0, 0};
+	return (struct size){big(s.p + 16), big(s.p + 20)};
 }
 
-bool mime_can_show(struct sv mime, struct sv head)
+static struct size size_of_gif(struct sv s)
 {
-	if (!sv_eq(mime, sv_of(mime_of(head))))
-		return false;
-	if (sv_eq(mime, SV("image/png")))
-		return has(head, 12, 4, "IHDR") && head.n >= 24 &&
-		       is_side(big(head.p + 16)) && is_side(big(head.p + 20));
-	if (sv_eq(mime, SV("image/gif")))
-		return head.n >= 10 && is_side(little(head.p + 6)) &&
-		       is_side(little(head.p + 8));
-	return sv_eq(mime, SV("image/jpeg")) || sv_eq(mime, SV("image/webp"));
+	if (s.n < 10)
+		return (struct size){0, 0};
+	return (struct size){little(s.p + 6), little(s.p + 8)};
+}
+
+/* ITU T.81, B.1: segments until the frame's header, one of SOF0 to SOF15 that is no table. */
+static struct size size_of_jpeg(struct sv s)
+{
+	size_t at = 2;
+
+	while (s.n - at >= 9 && s.p[at] == '\xff') {
+		const unsigned char marker = (unsigned char)s.p[at + 1];
+		const size_t len = big(s.p + at + 2) >> 16;
+
+		if (marker == 0xff) { /* fill */
+			at++;
+			continue;
+		}
+		if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 &&
+		    marker != 0xc8 && marker != 0xcc)
+			return (struct size){big(s.p + at + 5) & 0xffff,
+					     big(s.p + at + 5) >> 16};
+		if (marker < 0xc0 || (marker >= 0xd0 && marker <= 0xda) || len < 2 ||
+		    s.n - at - 2 < len + 9)
+			break;
+		at += 2 + len;
+	}
+	return (struct size){0, 0};
+}
+
+/* RFC 9649, 2.5 to 2.7 */
+static struct size size_of_webp(struct sv s)
+{
+	if (s.n < 30)
+		return (struct size){0, 0};
+	if (has(s, 12, 4, "VP8X"))
+		return (struct size){
+			1 + (little(s.p + 24) | (little(s.p + 26) & 0xff) << 16),
+			1 + (little(s.p + 27) | (little(s.p + 29) & 0xff) << 16)};
+	if (has(s, 12, 4, "VP8L")) {
+		const uint32_t bits = little(s.p + 21) | little(s.p + 23) << 16;
+
+		return (struct size){1 + (bits & 0x3fff), 1 + (bits >> 14 & 0x3fff)};
+	}
+	if (has(s, 12, 4, "VP8 ") && has(s, 23, 3, "\x9d\x01\x2a"))
+		return (struct size){little(s.p + 26) & 0x3fff,
+				     little(s.p + 28) & 0x3fff};
+	return (struct size){0, 0};
+}
+
+bool mime_can_show(struct sv mime, struct sv whole)
+{
+	static const struct {
+		const char *mime;
+		struct size (*size_of)(struct sv s);
+	} shown[] = {{"image/png", size_of_png},
+		     {"image/jpeg", size_of_jpeg},
+		     {"image/gif", size_of_gif},
+		     {"image/webp", size_of_webp}};
+
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+		if (sv_eq(mime, sv_of(shown[i].mime)) &&
+		    sv_eq(mime, sv_of(mime_of(whole)))) {
+			const struct size z = shown[i].size_of(whole);
+
+			return z.w >= 1 && z.w <= MAX_SIDE && z.h >= 1 &&
+			       z.h <= MAX_SIDE && (uint64_t)z.w * z.h <= MAX_PIXELS;
+		}
+	return false;
 }

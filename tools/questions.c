@@ -12,6 +12,7 @@ void *question_new(struct tool_call *call, size_t n, void (*finish)(struct quest
 		return NULL;
 	}
 	a->call = call;
+	a->loop = call->env.loop;
 	a->finish = finish;
 	call->state = a;
 	return a;
@@ -31,6 +32,7 @@ void question_done(struct question *a, const struct tool_answer *answer)
 	struct tool_call *call = a->call;
 
 	call->state = NULL;
+	a->call = NULL;
 	tool_call_done(call, answer);
 	a->finish(a);
 }

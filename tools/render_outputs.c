@@ -51,14 +51,17 @@ static bool put_text(const struct run *r, const struct output_item *it, size_t *
 
 static bool is_image(const struct run *r, const struct output_item *it)
 {
-	char head[HEAD_BYTES];
-	size_t n = it->n < sizeof(head) ? it->n : sizeof(head);
+	AUTO_BUF bytes = {0};
+	size_t n = it->n;
 
 	if (it->is_text || !sv_starts(sv_of(it->mime), SV("image/")) ||
-	    it->n > OUTPUT_IMAGE_BYTES)
+	    n > OUTPUT_IMAGE_BYTES)
 		return false;
-	n = store_read(bytes_of(r), it->at, head, n);
-	return mime_can_show(sv_of(it->mime), (struct sv){head, n});
+	if (strcmp(it->mime, "image/jpeg") != 0 && n > HEAD_BYTES)
+		n = HEAD_BYTES;
+	buf_init(&bytes, n);
+	return !store_copy(bytes_of(r), it->at, n, &bytes) &&
+	       mime_can_show(sv_of(it->mime), buf_view(&bytes));
 }
 
 /* Whether it comes as a picture; takes it off the budget then. */
@@ -199,7 +202,7 @@ static void json_visit(void *arg, const struct seen *s)
 /* All that nobody can get: of the keeper's side too. */
 static uint64_t left_out(const struct run *r)
 {
-	return r->outputs.left_out + (r->result.rich_dropped > 0);
+	return r->outputs.left_out + r->result.rich_dropped;
 }
 
 void outputs_json(struct jw *w, const struct run *r)

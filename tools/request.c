@@ -185,12 +185,45 @@ static int add_base64(struct buf *input, struct sv path, struct sv text, unsigne
 		       : sup_input_file(input, path, buf_view(&bytes), e);
 }
 
+/* From a session or an ended run; whose that is, and whether it is there, is found out later. */
+static int add_input(struct run_request *r, struct sv to, const struct cJSON *from,
+		     unsigned index, struct err *e)
+{
+	const struct sv path = js_str(js_get(from, "path"));
+	struct sv id = js_str(js_get(from, "run_id"));
+	char field[48];
+
+	snprintf(field, sizeof(field), "files[%u].artifact", index);
+	if (!js_get(from, "run_id") == !js_get(from, "session_id")) {
+		err_set(e, ERR_INVALID, "%s has %s session_id and run_id", field,
+			id.n ? "both" : "neither");
+		return err_fix(e, "give one of the two: whose file it is");
+	}
+	if (request_session(from, &id, e))
+		return -1;
+	snprintf(field, sizeof(field), "files[%u].artifact.path", index);
+	if (request_path(path, field, e))
+		return -1;
+	buf_fmt(&r->inputs, "%u", index);
+	buf_byte(&r->inputs, '\0');
+	buf_sv(&r->inputs, id);
+	buf_byte(&r->inputs, '\0');
+	buf_sv(&r->inputs, path);
+	buf_byte(&r->inputs, '\0');
+	buf_sv(&r->inputs, to);
+	buf_byte(&r->inputs, '\0');
+	return r->inputs.failed
+		       ? err_set(e, ERR_LIMIT, "no memory for the list of files")
+		       : 0;
+}
+
 static int add_file(struct run_request *r, const struct cJSON *f, unsigned index,
 		    struct sv own, struct err *e)
 {
 	struct sv path = js_str(js_get(f, "path")),
 		  content = js_str(js_get(f, "content"));
 	struct sv encoding = js_str(js_get(f, "encoding"));
+	const struct cJSON *artifact = js_get(f, "artifact");
 	char field[32];
 
 	snprintf(field, sizeof(field), "files[%u].path", index);
@@ -204,6 +237,14 @@ static int add_file(struct run_request *r, const struct cJSON *f, unsigned index
 			e,
 			"give the program in code or command, and name this file otherwise");
 	}
+	if (!artifact == !js_get(f, "content")) {
+		err_set(e, ERR_INVALID, "files[%u] has %s content and artifact", index,
+			artifact ? "both" : "neither");
+		return err_fix(e, "give what is in it in content, or in artifact where "
+				  "it is to be copied from");
+	}
+	if (artifact)
+		return add_input(r, path, artifact, index, e);
 	if (sv_eq(encoding, SV("base64")))
 		return add_base64(&r->input, path, content, index, e);
 	if (encoding.n && !sv_eq(encoding, SV("text"))) {
@@ -309,13 +350,79 @@ static int check_size(const char *what, struct sv s, uint64_t max, const char *f
 	return err_fix(e, "%s", fix);
 }
 
-/* In a session the code has a place of its own, where no file of the caller's can be. */
+bool run_wants_session(const struct run_request *req)
+{
+	return !req->session_id.n &&
+	       (req->has_outputs || req->inputs.n || run_is_compiled(req));
+}
+
+bool run_is_compiled(const struct run_request *req)
+{
+	const struct pol_runtime *rt =
+		req->tool == POL_RUN_CODE ? runtime_of(req->language) : NULL;
+
+	return rt && rt->compile.find[0];
+}
+
+/* A path or pattern, as it is compared with the paths of files. */
+static int add_output(struct run_request *r, struct sv p, unsigned index, struct err *e)
+{
+	char field[32];
+
+	snprintf(field, sizeof(field), "outputs[%u]", index);
+	if (sv_starts(p, SV("/workspace/")))
+		p.p += 11, p.n -= 11;
+	else if (sv_starts(p, SV("./")))
+		p.p += 2, p.n -= 2;
+	if (p.n > 1 && p.p[p.n - 1] == '/') /* a folder: all that is in it */
+		p.n--;
+	if (p.n > RUN_MAX_PATTERN_BYTES) {
+		err_set(e, ERR_LIMIT, "%s is longer than %d bytes", field,
+			RUN_MAX_PATTERN_BYTES);
+		return err_fix(e, "use a shorter pattern, like out/*.png");
+	}
+	if (request_path(p, field, e))
+		return -1;
+	buf_sv(&r->declared, p);
+	buf_byte(&r->declared, '\0');
+	r->ndeclared++;
+	return r->declared.failed ? err_set(e, ERR_LIMIT, "no memory for outputs") : 0;
+}
+
+static int add_outputs(struct run_request *r, const struct cJSON *list, struct err *e)
+{
+	unsigned i = 0;
+
+	r->has_outputs = list != NULL;
+	for (const struct cJSON *v = js_first(list); v; v = js_next(v), i++) {
+		if (i == RUN_MAX_DECLARED) {
+			err_set(e, ERR_LIMIT, "outputs has more than %d entries",
+				RUN_MAX_DECLARED);
+			return err_fix(e, "use patterns, like out/*.png");
+		}
+		if (add_output(r, js_str(v), i, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* In a session the code has a place of its own, where no file of the caller's can be, if an interpreter takes it. */
 static int set_session(struct run_request *r, const struct cJSON *args, struct sv *own,
 		       struct err *e)
 {
+	const struct pol_runtime *rt = runtime_of(r->language);
+
 	if (request_session(args, &r->session_id, e))
 		return -1;
-	if (r->session_id.n)
+	if (add_outputs(r, js_get(args, "outputs"), e))
+		return -1;
+	if (r->session_id.n && r->has_outputs) {
+		err_set(e, ERR_INVALID, "outputs is given with session_id");
+		return err_fix(
+			e, "leave it out: in a session files stay, and changed_files "
+			   "names those of each call");
+	}
+	if ((r->session_id.n || run_wants_session(r)) && (!rt || rt->driver[0]))
 		*own = SV("");
 	r->open_stdin = js_is_true(js_get(args, "open_stdin"));
 	if (!r->open_stdin || r->background)
@@ -363,10 +470,17 @@ int request_language(struct sv language, struct err *e)
 	return err_fix(e, "use one of: %s", names);
 }
 
+static void init_lists(struct run_request *r)
+{
+	buf_init(&r->input, POL_MAX_INPUT_BYTES);
+	buf_init(&r->declared, RUN_MAX_DECLARED * (RUN_MAX_PATTERN_BYTES + 1));
+	buf_init(&r->inputs, POL_MAX_INPUT_BYTES);
+}
+
 int run_request_code(const struct cJSON *args, struct run_request *r, struct err *e)
 {
 	*r = (struct run_request){.tool = POL_RUN_CODE};
-	buf_init(&r->input, POL_MAX_INPUT_BYTES);
+	init_lists(r);
 	r->language = js_str(js_get(args, "language"));
 	r->code = js_str(js_get(args, "code"));
 	if (request_language(r->language, e) ||
@@ -412,7 +526,7 @@ int run_request_command(const struct cJSON *args, struct run_request *r, struct 
 			   *argv = js_get(args, "argv");
 
 	*r = (struct run_request){.tool = POL_RUN_COMMAND};
-	buf_init(&r->input, POL_MAX_INPUT_BYTES);
+	init_lists(r);
 	if (!command == !argv) {
 		err_set(e, ERR_INVALID, "%s",
 			command ? "both command and argv are given"
@@ -430,6 +544,9 @@ int run_request_command(const struct cJSON *args, struct run_request *r, struct 
 
 void run_request_finish(struct run_request *r)
 {
-	if (r)
-		buf_finish(&r->input);
+	if (!r)
+		return;
+	buf_finish(&r->input);
+	buf_finish(&r->declared);
+	buf_finish(&r->inputs);
 }

@@ -98,6 +98,7 @@ static void report_init(struct report *v, const struct sup_result *result)
 {
 	*v = (struct report){.result = result};
 	buf_init(&v->note, 1024);
+	v->compile.name = "compiler output";
 	for (int i = 0; i < RUN_STREAMS; i++)
 		v->s[i].name = run_stream_names[i];
 }
@@ -113,6 +114,7 @@ static int report_render(struct report *v, bool bad, struct buf *json, struct bu
 	buf_finish(&v->note);
 	for (int i = 0; i < RUN_STREAMS; i++)
 		buf_finish(&v->s[i].text);
+	buf_finish(&v->compile.text);
 	if (!bad)
 		return 0;
 	err_set(e, ERR_LIMIT,
@@ -135,6 +137,8 @@ static int render_answer(const struct sup_answer *a, const struct run *run,
 	v.run_id = sv_of(a->result->run_id);
 	for (int i = 0; i < RUN_STREAMS; i++)
 		bad |= show_ends(&v.s[i], from[i], kept ? kept[i] : 0, v.run_id.p);
+	if (a->compile)
+		bad |= show_ends(&v.compile, a->compile, 0, "");
 	return report_render(&v, bad, forms[0], forms[1], e);
 }
 
@@ -147,8 +151,9 @@ int run_render(const struct sup_answer *a, const uint64_t kept[RUN_STREAMS],
 int run_render_page(const struct run *r, const struct run_page *p, struct buf *json,
 		    struct buf *text, struct err *e)
 {
+	struct sup_stream compiled;
 	struct report v;
-	int bad = 0;
+	int bad = run_compiled(r, &compiled);
 
 	report_init(&v, r->ended ? &r->result : NULL);
 	v.run = r;
@@ -156,6 +161,8 @@ int run_render_page(const struct run *r, const struct run_page *p, struct buf *j
 	v.elapsed_us = loop_now_us() - r->started_us;
 	for (int i = 0; i < RUN_STREAMS; i++)
 		bad |= show_page(&v.s[i], r, i, p->offset[i], p->max_bytes);
+	bad |= show_ends(&v.compile, &compiled, 0, "");
+	run_compiled_finish(&compiled);
 	return report_render(&v, bad, json, text, e);
 }
 
@@ -171,15 +178,21 @@ bool run_is_last_page(const struct run *r, const struct run_page *p)
 int run_render_ended(const struct run *r, struct buf *json, struct buf *text,
 		     struct err *e)
 {
-	struct sup_stream s[RUN_STREAMS];
-	const struct sup_answer a = {
-		.result = &r->result, .out = &s[RUN_STDOUT], .errs = &s[RUN_STDERR]};
+	struct sup_stream s[RUN_STREAMS], compiled;
+	const struct sup_answer a = {.result = &r->result,
+				     .out = &s[RUN_STDOUT],
+				     .errs = &s[RUN_STDERR],
+				     .compile = &compiled};
 	const uint64_t kept[RUN_STREAMS] = {r->out[RUN_STDOUT].kept,
 					    r->out[RUN_STDERR].kept};
-	int bad = run_streams(r, s, e) ||
-		  render_answer(&a, r, kept, (struct buf *const[2]){json, text}, e);
+	int bad = run_compiled(r, &compiled) | run_streams(r, s, e);
 
+	if (bad)
+		err_set(e, ERR_LIMIT, "no memory to show the output of %s", r->id);
+	else
+		bad = render_answer(&a, r, kept, (struct buf *const[2]){json, text}, e);
 	run_streams_finish(s);
+	run_compiled_finish(&compiled);
 	return bad ? -1 : 0;
 }
 

@@ -27,6 +27,7 @@ struct report {
 	struct sv run_id;
 	uint64_t elapsed_us;		/* while it runs */
 	struct shown s[RUN_STREAMS];
+	struct shown compile;		/* of the compiler, where there was one */
 	struct buf note;
 };
 

@@ -100,6 +100,32 @@ static void json_how(struct jw *w, const struct sup_result *r)
 	}
 }
 
+static void json_compile(struct jw *w, const struct report *v)
+{
+	const struct sup_compile *c = &v->result->compile;
+	const struct shown *out = &v->compile;
+	char sig[24];
+
+	if (!c->there)
+		return;
+	jw_key(w, "compile");
+	jw_obj(w);
+	jw_kstr(w, "status", sv_of(sup_status_name(c->status)));
+	if (c->has_exit_code)
+		jw_kint(w, "exit_code", c->exit_code);
+	if (c->signal) {
+		result_signal_name(c->signal, sig, sizeof(sig));
+		jw_kstr(w, "signal", sv_of(sig));
+	}
+	jw_kstr(w, "output", buf_view(&out->text));
+	jw_kint(w, "output_bytes", (int64_t)out->total);
+	jw_kbool(w, "output_truncated", out->omitted > 0);
+	if (out->bad)
+		jw_kint(w, "output_invalid_utf8", (int64_t)out->bad);
+	jw_kint(w, "duration_ms", (int64_t)result_ms(c->duration_us));
+	jw_obj_end(w);
+}
+
 static void json_session(struct jw *w, const struct report *v)
 {
 	const struct sup_result *r = v->result;
@@ -110,7 +136,7 @@ static void json_session(struct jw *w, const struct report *v)
 		return;
 	if (r->in_session)
 		jw_kbool(w, "fresh", r->fresh);
-	if (r->in_session && (r->lost_state || (v->run && v->run->again)))
+	if (r->in_session && (r->lost_state || r->lost_before))
 		jw_kbool(w, "variables_lost", true);
 	if (r->session_ended)
 		jw_kstr(w, "session_ended", sv_of(session_end_name(r->session_end)));
@@ -126,12 +152,16 @@ void result_json(const struct report *v, struct buf *json)
 	jw_kstr(&w, "status", r ? sv_of(sup_status_name(r->status)) : SV("running"));
 	if (v->note.n)
 		jw_kstr(&w, "note", buf_view(&v->note));
-	if (r)
+	if (r) {
 		json_how(&w, r);
+		json_compile(&w, v);
+	}
 	for (int i = 0; i < RUN_STREAMS; i++)
 		json_stream(&w, &v->s[i]);
 	if (r && v->run)
 		outputs_json(&w, v->run);
+	if (r && v->run)
+		files_json(&w, v->run);
 	jw_kint(&w, "duration_ms",
 		(int64_t)result_ms(r ? r->duration_us : v->elapsed_us));
 	jw_kstr(&w, "run_id", v->run_id);

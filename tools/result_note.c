@@ -53,8 +53,43 @@ static void put_limit(struct buf *b, const struct sup_result *r)
 	}
 }
 
+/* It ended before there was a program. */
+static void put_compile(struct buf *b, const struct sup_result *r)
+{
+	switch (r->status) {
+	case SUP_COMPILE_ERROR:
+		buf_str(b, "The compiler refused the code; compile.output says why.");
+		break;
+	case SUP_TIMEOUT:
+		buf_fmt(b,
+			"The compiler was still working after %" PRIu64
+			" ms and was ended; give it less to do.",
+			result_ms(r->compile.duration_us));
+		break;
+	case SUP_OUT_OF_MEMORY:
+		buf_fmt(b,
+			"The compiler needed more than the %" PRIu64
+			" MiB of memory there are; give it less to do.",
+			to_mib(r->limits.memory_bytes));
+		break;
+	case SUP_OUTPUT_LIMIT:
+		buf_fmt(b, "The compiler printed more than %" PRIu64 " MiB.",
+			to_mib(r->limits.output_bytes));
+		break;
+	default:
+		buf_fmt(b, "It was still being compiled (%s).",
+			sup_status_name(r->status));
+		break;
+	}
+	buf_str(b, " The program was not started.");
+}
+
 static void put_status(struct buf *b, const struct sup_result *r)
 {
+	if (r->compile.last || r->status == SUP_COMPILE_ERROR) {
+		put_compile(b, r);
+		return;
+	}
 	switch (r->status) {
 	case SUP_SIGNALED:
 		buf_str(b,
@@ -80,6 +115,16 @@ static void put_status(struct buf *b, const struct sup_result *r)
 	}
 }
 
+/* A program of its own, not a call in an interpreter. */
+static bool is_program(const struct run *run)
+{
+	const struct pol_runtime *rt = run && run->tool == POL_RUN_CODE
+					       ? runtime_of(sv_of(run->language))
+					       : NULL;
+
+	return rt && !rt->driver[0];
+}
+
 /* What stays of the session for the next call. */
 static void put_session(struct buf *b, const struct sup_result *r,
 			const struct run *run)
@@ -101,13 +146,15 @@ static void put_session(struct buf *b, const struct sup_result *r,
 		buf_str(b,
 			"The interpreter ended with it: its variables were lost, files are "
 			"still there; the next call starts a new one.");
-	else if (run && run->again)
+	else if (r->lost_before)
 		buf_str(b,
 			"A new interpreter was started for this call: variables of earlier "
 			"calls were lost, files are still there.");
 	else if (r->status == SUP_TIMEOUT || r->status == SUP_CANCELLED)
 		buf_str(b,
-			"The interpreter goes on: variables and files are still there.");
+			is_program(run)
+				? "The session goes on: its files are still there."
+				: "The interpreter goes on: variables and files are still there.");
 	else if (b->n)
 		b->n--; /* no sentence follows */
 }

@@ -7,11 +7,34 @@
 
 #include <inttypes.h>
 
+/* The step before the program, if it came no further. */
+static void text_compile(const struct sup_compile *c, enum sup_status status,
+			 struct buf *b)
+{
+	char sig[24];
+
+	result_signal_name(c->signal, sig, sizeof(sig));
+	buf_fmt(b, "%s: the compiler ended after %" PRIu64 " ms",
+		sup_status_name(status), result_ms(c->duration_us));
+	if (c->has_exit_code)
+		buf_fmt(b, " with exit code %d", c->exit_code);
+	else if (c->signal)
+		buf_fmt(b, " by %s", sig);
+	buf_byte(b, '\n');
+}
+
 static void text_head(const struct sup_result *r, struct buf *b)
 {
 	uint64_t ms = result_ms(r->duration_us);
 	char sig[24];
 
+	if (r->compile.last) {
+		text_compile(&r->compile, r->status, b);
+		return;
+	}
+	if (r->compile.there)
+		buf_fmt(b, "compiled in %" PRIu64 " ms, ",
+			result_ms(r->compile.duration_us));
 	result_signal_name(r->signal, sig, sizeof(sig));
 	if (r->status == SUP_EXITED && r->has_exit_code) {
 		buf_fmt(b, "exited with code %d in %" PRIu64 " ms\n", r->exit_code, ms);
@@ -112,8 +135,12 @@ void result_text(const struct report *v, struct buf *b)
 	if (v->run && v->run->session_id[0])
 		buf_fmt(b, "session %s%s\n", v->run->session_id,
 			v->result && v->result->fresh ? ", in a new interpreter" : "");
+	if (v->result && v->result->compile.there && v->compile.total)
+		text_stream(&v->compile, mark, b);
 	for (int i = 0; i < RUN_STREAMS; i++)
 		text_stream(&v->s[i], mark, b);
 	if (v->result && v->run)
 		outputs_text(v->run, mark, b);
+	if (v->result && v->run)
+		files_text(v->run, b);
 }

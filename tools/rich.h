@@ -64,7 +64,8 @@ const char *mime_of(struct sv head);
 bool mime_is_text(struct sv mime);
 /* type/subtype of harmless characters, in lower case. */
 bool mime_is_plain(struct sv mime);
-/* An image that clients show, of a size that they can bear: width and height where the start tells. */
-bool mime_can_show(struct sv mime, struct sv head);
+/* An image that clients show, of a width and height that they can bear. Of a JPEG all bytes are needed: other
+ * things may stand before its size. */
+bool mime_can_show(struct sv mime, struct sv whole);
 
 #endif

@@ -134,6 +134,14 @@ static void on_rich(void *arg, struct sv line)
 	run_keep_rich(arg, line);
 }
 
+static void run_leave_session(struct run *r)
+{
+	if (!r->throwaway[0])
+		return;
+	sup_client_session_drop(r->client, sv_of(r->throwaway));
+	r->throwaway[0] = '\0';
+}
+
 static void on_done(void *arg, const struct sup_answer *a)
 {
 	struct run *r = arg;
@@ -141,21 +149,53 @@ static void on_done(void *arg, const struct sup_answer *a)
 
 	/* it never began, and nobody was told that it had */
 	if (a->err && (!r->id[0] || (call && !r->waits))) {
+		run_leave_session(r);
 		run_forget(r);
 		if (call)
 			tool_call_error(call, a->err);
 		return;
 	}
 	run_end(r, a);
+	if (a->changes && !a->err && (r->ndeclared || !r->own_session))
+		run_take_changes(r, a->changes);
+	r->kept = !a->err && r->throwaway[0] && a->changes->known &&
+		  (r->artifacts.shown || r->artifacts.more);
+	if (!r->kept)
+		run_leave_session(r);
 	waits_wake(r);
 	if (call)
 		run_answer_ended(call, r, NULL);
 }
 
+void run_never_began(struct run *r, const struct err *e)
+{
+	struct tool_call *call = r->call ? take_call(r) : NULL;
+
+	run_leave_session(r);
+	run_forget(r);
+	if (call)
+		tool_call_error(call, e);
+}
+
 /* --- start, cancel ------------------------------------------------------------------------------ */
 
-static int ask_client(struct run *r, struct tool_call *call,
-		      const struct run_request *req, struct err *e)
+void run_close_opts(struct sup_run_opts *o)
+{
+	fd_close(&o->code_fd);
+	fd_close(&o->input_fd);
+	fd_close(&o->stdin_fd);
+}
+
+int run_ask(struct run *r, const struct sup_run_opts *o, struct err *e)
+{
+	r->sup = sup_client_run(r->client, o, e);
+	return r->sup ? 0 : -1;
+}
+
+/* What the arguments say is sealed: they are gone when start has returned. */
+static int set_opts(struct run *r, struct tool_call *call,
+		    const struct run_request *req, struct sup_run_opts *ret,
+		    struct err *e)
 {
 	AUTO_FD code = -1;
 	AUTO_FD input = -1;
@@ -174,6 +214,7 @@ static int ask_client(struct run *r, struct tool_call *call,
 		.on_rich = on_rich,
 		.session_id = req->session_id,
 		.open_stdin = req->open_stdin,
+		.keep_files = req->ndeclared > 0,
 		.arg = r,
 	};
 
@@ -184,11 +225,19 @@ static int ask_client(struct run *r, struct tool_call *call,
 	o.code_fd = fd_steal(&code);
 	o.input_fd = fd_steal(&input);
 	o.stdin_fd = fd_steal(&in);
-	r->sup = sup_client_run(call->env.client, &o, e);
-	return r->sup ? 0 : -1;
+	*ret = o;
+	return 0;
 }
 
-int run_start(struct tool_call *call, const struct run_request *req, struct err *e)
+/* What the run owns from now on. */
+static void take_declared(struct run *r, struct run_request *req)
+{
+	r->declared = req->declared;
+	r->ndeclared = req->ndeclared;
+	req->declared = (struct buf){0};
+}
+
+int run_start(struct tool_call *call, struct run_request *req, struct err *e)
 {
 	const struct run_opts o = {.env = &call->env,
 				   .tool = req->tool,
@@ -196,7 +245,8 @@ int run_start(struct tool_call *call, const struct run_request *req, struct err 
 				   .background = req->background,
 				   .session_id = req->session_id,
 				   .open_stdin = req->open_stdin};
-	int agreed = confirm_run(call, req, e);
+	int agreed = confirm_run(call, req, e), bad;
+	struct sup_run_opts with;
 	struct run *r;
 
 	if (agreed <= 0)
@@ -204,7 +254,13 @@ int run_start(struct tool_call *call, const struct run_request *req, struct err 
 	r = runs_add(call->env.runs, &o, e);
 	if (!r)
 		return -1;
-	if (ask_client(r, call, req, e)) {
+	r->only_compiled = !req->has_outputs && run_is_compiled(req);
+	take_declared(r, req);
+	bad = set_opts(r, call, req, &with, e);
+	if (!bad)
+		bad = run_wants_prep(req) ? prep_start(r, req, &with, e)
+					  : run_ask(r, &with, e);
+	if (bad) {
 		run_forget(r);
 		return -1;
 	}
@@ -223,6 +279,8 @@ void run_cancel(struct tool_call *call)
 
 	if (r && r->sup)
 		sup_client_cancel(r->sup);
+	else if (r && r->prep)
+		prep_cancel(r);
 }
 
 void run_break_off(struct run *r)
@@ -233,6 +291,7 @@ void run_break_off(struct run *r)
 	err_set(&e, ERR_LOST, "the server is ending and ended the program with it");
 	if (r->sup)
 		sup_client_abandon(r->sup);
+	prep_drop(r);
 	r->sup = NULL;
 	waits_break_off(r, &e);
 	if (call)

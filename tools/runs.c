@@ -12,6 +12,7 @@
 #include "tools/runs.h"
 
 #include "sandbox/base/mem.h"
+#include "tools/internal.h"
 
 #define KEEP_BYTES ((size_t)256 << 20)
 #define KEEP_RUNS 1024
@@ -140,12 +141,16 @@ static void run_free(struct run *r)
 	loop_timer_stop(l, &r->promote);
 	loop_timer_stop(l, &r->wake);
 	loop_timer_stop(l, &r->news);
-	for (int i = 0; i < RUN_STREAMS; i++) {
+	for (int i = 0; i < RUN_STREAMS; i++)
 		store_finish(&r->out[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(r->head); i++) {
 		buf_finish(&r->head[i]);
 		buf_finish(&r->tail[i]);
 	}
 	outputs_finish(&r->outputs);
+	run_files_finish(&r->changed);
+	run_files_finish(&r->artifacts);
+	buf_finish(&r->declared);
 	mem_free(r);
 }
 
@@ -157,6 +162,8 @@ static void drop(struct run *r)
 
 	memcpy(g->id, r->id, sizeof(g->id));
 	g->serial = r->serial;
+	if (r->kept) /* nobody can ask for them any more */
+		sup_client_session_drop(r->client, sv_of(r->throwaway));
 	discharge(r);
 	unlink_ended(r);
 	unlink_owned(r);
@@ -193,9 +200,19 @@ static void on_expiry_due(struct loop_timer *t)
 	set_expiry(r);
 }
 
+static uint64_t most_used(const struct runs *r, enum runs_use u)
+{
+	uint64_t most = 0;
+
+	for (const struct run_owner *o = r->owners; o; o = o->next)
+		most = o->use[u] > most ? o->use[u] : most;
+	return most;
+}
+
 /* The run to drop so that `asks` may have more of u; NULL: none may be. */
 static struct run *victim(struct runs *r, const struct run_owner *asks, enum runs_use u)
 {
+	const uint64_t most = most_used(r, u);
 	struct run *found = NULL;
 
 	for (struct run *e = r->ended_first; e; e = e->ended_next) {
@@ -204,6 +221,8 @@ static struct run *victim(struct runs *r, const struct run_owner *asks, enum run
 			continue;
 		if (!found || e->owner->use[u] > found->owner->use[u])
 			found = e;
+		if (found && found->owner->use[u] == most) /* none is better */
+			break;
 	}
 	return found;
 }
@@ -291,8 +310,9 @@ static struct run *run_make(struct run_owner *owner, const struct run_opts *o)
 	r->started_us = loop_now_us();
 	r->started_wall_us = loop_wall_us();
 	r->news = (struct loop_timer){.on_due = on_news_due, .arg = r};
-	for (int i = 0; i < RUN_STREAMS; i++) {
+	for (int i = 0; i < RUN_STREAMS; i++)
 		store_init(&r->out[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(r->head); i++) {
 		buf_init(&r->head[i], SUP_HEAD_BYTES);
 		buf_init(&r->tail[i], SUP_TAIL_BYTES);
 	}
@@ -390,6 +410,17 @@ static void keep_ends(struct run *r, const struct sup_stream *s, int i)
 	run_charge(r, RUNS_BYTES, r->head[i].n + r->tail[i].n);
 }
 
+static void keep_compile(struct run *r, const struct sup_stream *s)
+{
+	struct buf *head = &r->head[RUN_STREAMS], *tail = &r->tail[RUN_STREAMS];
+
+	if (!s || !s->total)
+		return;
+	r->compile_bytes = s->total;
+	sup_stream_text(s, head, tail);
+	run_charge(r, RUNS_BYTES, head->n + tail->n);
+}
+
 static void note_end(struct run *r)
 {
 	struct runs *all = r->runs;
@@ -422,11 +453,14 @@ void run_end(struct run *r, const struct sup_answer *a)
 		r->err = *a->err;
 	else
 		r->result = *a->result;
+	if (r->own_session)
+		r->result.in_session = r->result.lost_state = r->result.session_ended =
+			false;
 	if (!a->err)
 		run_name(r, sv_of(r->result.run_id));
-	r->again = !a->err && r->result.fresh && run_has_earlier(r);
 	keep_ends(r, a->out, RUN_STDOUT);
 	keep_ends(r, a->errs, RUN_STDERR);
+	keep_compile(r, a->compile);
 	r->ended_prev = all->ended_last;
 	*(r->ended_prev ? &r->ended_prev->ended_next : &all->ended_first) = r;
 	all->ended_last = r;
@@ -475,6 +509,8 @@ void runs_cancel_all(struct runs *r, void (*on_idle)(void *arg), void *arg)
 		for (struct run *at = o->newest; at; at = at->next)
 			if (at->sup)
 				sup_client_cancel(at->sup);
+			else if (at->prep)
+				prep_cancel(at);
 	tell_idle(r);
 }
 

@@ -79,6 +79,23 @@ const struct output_item *run_output_item(const struct run *r, uint64_t number,
 					  const struct output **ret_output);
 void outputs_finish(struct outputs *o);
 
+/* --- changed.c: what it has done to files --------------------------------------------------------- */
+
+#define RUN_SHOWN_FILES 200	/* of each list */
+#define RUN_MAX_DECLARED 100
+#define RUN_MAX_PATTERN_BYTES 1024
+/* Zeroed is none. */
+struct run_files {
+	bool there, more, full;		/* more: than are shown, or than could be found out */
+	uint32_t total, shown;
+	struct buf json, text;		/* owned; rows of an array, lines */
+};
+/* Of an ended run, once. */
+void run_take_changes(struct run *r, const struct sup_changes *c);
+/* Of *steps one is taken for each comparison; false too when there are none left. */
+bool run_pattern_matches(const char *pattern, struct sv path, unsigned *steps);
+void run_files_finish(struct run_files *f);
+
 /* --- runs.c: the registry ------------------------------------------------------------------------ */
 
 enum runs_use { RUNS_COUNT, RUNS_BYTES, RUNS_FDS, RUNS_USES };
@@ -95,12 +112,14 @@ struct run {
 	char id[SUP_RUN_ID_SIZE];	/* zero-padded; "" until the keeper has said it */
 	char language[32];
 	char session_id[SUP_SESSION_ID_SIZE];	/* "": a sandbox of its own */
+	char throwaway[SUP_SESSION_ID_SIZE];	/* the session that is its alone, which nobody is told; "": none */
+	bool own_session;		/* it runs, or has run, in such a one */
+	bool only_compiled;		/* for no other reason than that its language is compiled */
 	enum pol_tool tool;
 	bool ended;
 	bool background;		/* goes on without a call */
 	bool open_stdin;
 	bool stdin_closed;		/* by run_input */
-	bool again;			/* an interpreter of that session has run its language before */
 	bool answer_running;		/* run.c's: as soon as the id is known */
 	bool pinned;			/* waits.c's: not dropped now, its waits are being answered */
 	bool dirty[RUN_STREAMS + 1];	/* news to tell; the last: result */
@@ -109,13 +128,21 @@ struct run {
 	struct sup_result result;
 	struct store out[RUN_STREAMS];
 	struct outputs outputs;
-	/* Of an ended one whose stream was not kept whole: its ends, as the caller is shown them. */
-	struct buf head[RUN_STREAMS], tail[RUN_STREAMS];
+	struct run_files changed, artifacts;	/* changed.c's */
+	struct buf declared;		/* the paths and patterns it was to leave, each ended by NUL */
+	unsigned ndeclared;
+	unsigned char matched[RUN_MAX_DECLARED / 8 + 1]; /* a bit each */
+	bool kept;			/* the throwaway session stays for its files */
+	/* Of an ended one whose stream was not kept whole: its ends, as the caller is shown them. The last: the
+	 * compiler's, of which nothing else is kept. */
+	struct buf head[RUN_STREAMS + 1], tail[RUN_STREAMS + 1];
+	uint64_t compile_bytes;		/* that the compiler printed */
 	uint64_t use[RUNS_USES];
 
 	/* run.c's: while it runs */
 	struct sup_client *client;
-	struct sup_run *sup;		/* the client's; NULL: ended */
+	struct sup_run *sup;		/* the client's; NULL: ended, or prep is there */
+	struct prep *prep;		/* prepare.c's; NULL: none */
 	struct tool_call *call;		/* that still waits for the end; NULL: none */
 	struct loop_timer promote;
 	uint64_t reported_us;		/* of the last progress */
@@ -162,8 +189,6 @@ struct run *runs_older(struct run *r);
 /* The first older than the one of that id; found also some time after that one was dropped. */
 struct run *runs_after(struct runs *r, struct sv principal, struct sv id);
 
-/* Whether a call of its session in its language has ended before it, as far as is known. */
-bool run_has_earlier(const struct run *r);
 struct sv run_principal(const struct run *r);
 void run_uri(const struct run *r, const char *what, char dst[static RUN_URI_SIZE]);
 uint64_t runs_keep_ms(const struct runs *r);
@@ -186,6 +211,9 @@ void run_break_off(struct run *r);
  * Owned by the caller (runs_streams_finish, also after a failure). */
 int run_streams(const struct run *r, struct sup_stream ret[static RUN_STREAMS], struct err *e);
 void run_streams_finish(struct sup_stream s[static RUN_STREAMS]);
+/* The same of what the compiler printed, one stream; -1: no memory. */
+int run_compiled(const struct run *r, struct sup_stream *ret);
+void run_compiled_finish(struct sup_stream *s);
 
 /* --- runs.c's and lookup.c's own ------------------------------------------------------------------ */
 

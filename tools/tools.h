@@ -204,6 +204,43 @@ void runs_cancel_all(struct runs *r, void (*on_idle)(void *arg), void *arg);
  * proto_server_free and sup_client_free. */
 void runs_free(struct runs *r);
 
+/* --- whole files (transfer.c) ---------------------------------------------------------------------- */
+
+/* A whole file of a session, on its way in pieces that its mover gives or takes as he can: what
+ * the artifact tools do for files that fit into a message. Never more of it than a piece is in memory. */
+struct transfer;
+enum transfer_kind { TRANSFER_READ, TRANSFER_WRITE, TRANSFER_DELETE };
+#define TRANSFER_MAX_BYTES ((uint64_t)100 << 20)	/* written */
+#define TRANSFER_UNKNOWN UINT64_MAX
+struct transfer_file {
+	uint64_t size;		/* when it was opened: it can change while it is read */
+	const char *mime;	/* by what it begins with */
+	char sha256[65];	/* hex, of what was written; else "" */
+	bool created;		/* written: there had been nothing of that name */
+	bool is_dir;		/* deleted: it was a folder */
+};
+struct transfer_opts {
+	struct tool_env env;	/* client, loop, runs; the strings are copied */
+	struct sv id, path;	/* a session's, or (not WRITE) of a run that has left files; beneath /workspace. Copied */
+	uint64_t length;	/* WRITE: at most TRANSFER_MAX_BYTES, or TRANSFER_UNKNOWN */
+	bool keep;		/* WRITE: what is there stays: e->sys is EEXIST */
+	/* Once, later, one of the two: READ: it is open; else: it is done. The transfer may be freed from within. */
+	void (*on_done)(void *arg, const struct transfer_file *f, const struct err *e);
+	/* WRITE: transfer_put takes bytes, again. The transfer may be freed from within. */
+	void (*on_room)(void *arg);
+	void *arg;
+};
+/* NULL: e says why. e->sys as of sup_file_fn. */
+struct transfer *transfer_new(enum transfer_kind kind, const struct transfer_opts *o, struct err *e);
+/* Before on_done: a file that was being written is not there, or is what it was. NULL is accepted. */
+void transfer_free(struct transfer *t);
+/* How many bytes were taken; fewer than given, and on_room is called when more are. */
+size_t transfer_put(struct transfer *t, struct sv bytes);
+void transfer_put_end(struct transfer *t);	/* all were put */
+/* After on_done of READ: how many bytes there are from offset on, up to n: fewer if it has become shorter. */
+size_t transfer_get(const struct transfer *t, uint64_t offset, char *dst, size_t n);
+bool transfer_is_in(const struct transfer *t, struct sv session_id);
+
 /* --- what the doctor and sandbox_info can prove ------------------------------------------------ */
 
 /* The escapes a POL_PROBE run tries from where a program would run (sandbox/guest/probe.c). */

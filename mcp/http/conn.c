@@ -307,6 +307,9 @@ void conn_resume(struct conn *c)
 {
 	if (c->doomed)
 		return;
+	exchange_serve(c);
+	if (c->doomed)
+		return;
 	if (c->state == CONN_H2)
 		h2_flush(c);
 	else if (c->state == CONN_H1)

@@ -42,6 +42,8 @@ struct http_exchange *exchange_new(struct conn *c, const struct head *h)
 	x->method = h->known;
 	x->close = h->close;
 	x->chunked = !h->v10;
+	x->has_length = h->has_length;
+	x->length = h->length;
 	buf_init(&x->body, c->s->limits.body_bytes);
 	buf_init(&x->out, SIZE_MAX);
 	at = put(text, 0, h->path, &x->path);
@@ -85,6 +87,15 @@ int exchange_count_body(struct http_exchange *x, struct refusal *r)
 	return 0;
 }
 
+void exchange_ask(struct http_exchange *x)
+{
+	const struct http_handler *to = &x->c->s->handler;
+
+	x->pieces = to->takes_pieces && to->takes_pieces(to->arg, x);
+	if (x->pieces)
+		buf_init(&x->body, HTTP_BODY_WINDOW);
+}
+
 void exchange_hand(struct http_exchange *x)
 {
 	struct http_server *s = x->c->s;
@@ -110,6 +121,109 @@ void exchange_gone(struct http_exchange *x)
 	exchange_end(x);
 	if (tell)
 		s->handler.on_gone(s->handler.arg, x);
+}
+
+/* --- pieces ------------------------------------------------------------------------------------ */
+
+uint64_t exchange_body_due(const struct http_exchange *x, uint64_t end)
+{
+	const uint64_t due = now_ms() + x->c->s->limits.body_ms;
+
+	if (!x->wanted || x->whole)
+		return 0;
+	return x->body.n < HTTP_BODY_WINDOW && due < end ? due : end;
+}
+
+void exchange_news(struct http_exchange *x)
+{
+	const struct http_handler *to = &x->c->s->handler;
+
+	x->news = !x->wanted;
+	if (x->wanted && !x->ended)
+		to->on_body(to->arg, x);
+}
+
+bool exchange_has_room(const struct http_exchange *x)
+{
+	const struct conn *c = x->c;
+
+	return c->h2 ? conn_unsent(c) <= HIGH_WATER && x->out.n - x->out_at < ROOM_BYTES
+		     : conn_unsent(c) < ROOM_BYTES;
+}
+
+/* One callback for each: x may be gone after it. */
+void exchange_serve(struct conn *c)
+{
+	const struct http_handler *to = &c->s->handler;
+	struct http_exchange *next;
+
+	for (struct http_exchange *x = c->xs; x && !c->doomed; x = next) {
+		next = x->next;
+		if (x->ended)
+			continue;
+		if (x->news && x->wanted) {
+			exchange_news(x);
+		} else if (x->wants_room && exchange_has_room(x)) {
+			x->wants_room = false;
+			to->on_room(to->arg, x);
+		}
+	}
+}
+
+void exchange_take(struct http_exchange *x, size_t n)
+{
+	/* what was too much to be counted is in the body, but not in the sum */
+	const size_t counted = n < x->counted ? n : x->counted;
+
+	x->counted -= counted;
+	share_body_done(x->c, counted);
+	buf_consume(&x->body, n);
+	if (!x->body.n)
+		buf_finish(&x->body);
+	if (x->c->h2)
+		h2_body_taken(x, n);
+	else
+		h1_body_taken(x);
+}
+
+void http_body_start(struct http_exchange *x)
+{
+	must(x->handed && !x->ended && !x->wanted);
+	x->wanted = true;
+	x->news = x->news || x->whole;
+	if (x->c->doomed)
+		return;
+	if (x->c->h2)
+		h2_body_wanted(x);
+	else
+		h1_body_wanted(x);
+	if (x->news)
+		conn_later(x->c);
+	conn_touch(x->c);
+}
+
+void http_body_take(struct http_exchange *x, size_t n)
+{
+	must(x->wanted && !x->ended && n <= x->body.n);
+	exchange_take(x, n);
+	conn_touch(x->c);
+}
+
+bool http_body_whole(const struct http_exchange *x)
+{
+	return x->whole;
+}
+
+bool http_has_body(const struct http_exchange *x)
+{
+	return !x->whole || x->pieces || x->body.n;
+}
+
+bool http_length(const struct http_exchange *x, uint64_t *ret)
+{
+	if (x->has_length)
+		*ret = x->length;
+	return x->has_length;
 }
 
 /* --- the request ------------------------------------------------------------------------------- */
@@ -212,6 +326,7 @@ void http_stream_start(struct http_exchange *x, unsigned status,
 		       const struct http_field *fields, unsigned n)
 {
 	must_be_open(x, status, n);
+	must(x->whole);
 	x->streaming = true;
 	if (x->c->doomed)
 		return;
@@ -222,11 +337,24 @@ void http_stream_start(struct http_exchange *x, unsigned status,
 	conn_touch(x->c);
 }
 
+void http_stream_start_sized(struct http_exchange *x, unsigned status,
+			     const struct http_field *fields, unsigned n,
+			     uint64_t length)
+{
+	x->sized = true;
+	x->left = length;
+	http_stream_start(x, status, fields, n);
+}
+
 void http_stream_write(struct http_exchange *x, struct sv bytes)
 {
 	struct conn *c = x->c;
 
 	must(x->streaming && !x->ended);
+	if (x->sized && x->method != HTTP_HEAD) {
+		must(bytes.n <= x->left);
+		x->left -= bytes.n;
+	}
 	if (c->doomed || x->method == HTTP_HEAD || !bytes.n)
 		return;
 	if (conn_overfull(c))
@@ -243,6 +371,7 @@ void http_stream_end(struct http_exchange *x)
 	struct conn *c = x->c;
 
 	must(x->streaming && !x->ended);
+	must(!x->sized || !x->left || x->method == HTTP_HEAD);
 	exchange_end(x);
 	if (c->doomed)
 		return;
@@ -275,6 +404,14 @@ size_t http_queued(const struct http_exchange *x)
 	return conn_unsent(x->c) + (x->c->h2 ? h2_queued(x->c) : 0);
 }
 
+void http_want_room(struct http_exchange *x)
+{
+	must(x->streaming && !x->ended);
+	x->wants_room = true;
+	if (!x->c->doomed && exchange_has_room(x))
+		conn_later(x->c);
+}
+
 /* --- refusals ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -284,8 +421,10 @@ static const struct {
 } statuses[] = {
 	/* clang-format off */
 	{200, ERR_NONE, "OK", NULL},
+	{201, ERR_NONE, "Created", NULL},
 	{202, ERR_NONE, "Accepted", NULL},
 	{204, ERR_NONE, "No Content", NULL},
+	{206, ERR_NONE, "Partial Content", NULL},
 	{304, ERR_NONE, "Not Modified", NULL},
 	{400, ERR_INVALID, "Bad Request", "send a well-formed HTTP request"},
 	{401, ERR_NONE, "Unauthorized", NULL},
@@ -295,9 +434,12 @@ static const struct {
 	{406, ERR_NONE, "Not Acceptable", NULL},
 	{408, ERR_LIMIT, "Request Timeout", "send the whole request without pauses"},
 	{409, ERR_NONE, "Conflict", NULL},
+	{411, ERR_NONE, "Length Required", NULL},
+	{412, ERR_NONE, "Precondition Failed", NULL},
 	{413, ERR_LIMIT, "Content Too Large", "send a smaller body"},
 	{414, ERR_LIMIT, "URI Too Long", "use a shorter request target"},
 	{415, ERR_INVALID, "Unsupported Media Type", "leave out Content-Encoding and send the body as it is"},
+	{416, ERR_NONE, "Range Not Satisfiable", NULL},
 	{417, ERR_INVALID, "Expectation Failed", "expect nothing but 100-continue"},
 	{429, ERR_NONE, "Too Many Requests", NULL},
 	{431, ERR_LIMIT, "Request Header Fields Too Large", "send fewer or shorter header fields"},
@@ -305,6 +447,7 @@ static const struct {
 	{501, ERR_INVALID, "Not Implemented", "use plain HTTP/1.1 or HTTP/2"},
 	{503, ERR_BUSY, "Service Unavailable", "try again in a moment"},
 	{505, ERR_INVALID, "HTTP Version Not Supported", "use HTTP/1.1 or HTTP/2"},
+	{507, ERR_NONE, "Insufficient Storage", NULL},
 	/* clang-format on */
 };
 

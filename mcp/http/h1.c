@@ -3,7 +3,10 @@
  * Theory of operation: c->h1 says what comes next: a head, the body of x, or nothing until the
  * handler has answered x. What arrives in that last state is kept in c->in, up to header_bytes,
  * and is the next request. h1_run goes on with it. A request is begun only while little is unsent,
- * so a client that pipelines and does not read stops getting answers instead of filling memory. */
+ * so a client that pipelines and does not read stops getting answers instead of filling memory.
+ *
+ * A body in pieces is handed on while it is read. What x->body has no room for stays in c->in, and then in
+ * the socket: that is all there is to holding the client up. */
 #include "mcp/http/internal.h"
 
 #include "sandbox/base/mem.h"
@@ -78,6 +81,13 @@ static bool has_content(unsigned status)
 	return status != 204 && status != 304;
 }
 
+static void add_length(struct buf *b, uint64_t n)
+{
+	buf_sv(b, SV("content-length: "));
+	add_u64(b, n);
+	buf_sv(b, SV("\r\n"));
+}
+
 static void send_head(struct conn *c, struct sv body)
 {
 	struct sv parts[] = {buf_view(&c->s->head), body};
@@ -93,11 +103,8 @@ static void send_whole(struct conn *c, unsigned status, struct sv body, bool bod
 {
 	struct buf *b = &c->s->head;
 
-	if (has_content(status)) {
-		buf_sv(b, SV("content-length: "));
-		add_u64(b, body.n);
-		buf_sv(b, SV("\r\n"));
-	}
+	if (has_content(status))
+		add_length(b, body.n);
 	buf_sv(b, SV("\r\n"));
 	send_head(c, bodyless || !has_content(status) ? SV("") : body);
 }
@@ -114,12 +121,20 @@ static void answered(struct http_exchange *x)
 {
 	struct conn *c = x->c;
 	bool close = x->close || c->s->draining;
+	uint64_t rest = x->whole ? 0 : c->body.left;
 
 	exchange_free(x);
 	next_head(c);
 	if (close)
 		conn_finish(c);
-	else if (c->s->current != c && !c->in.n && !conn_unsent(c))
+	if (close && c->state == CONN_CLOSING && rest)
+		/* a client that reads no answer before all is sent shall come to read it */
+		c->linger_left = rest < LINGER_MOST - LINGER_BYTES
+					 ? LINGER_BYTES + (uint32_t)rest
+					 : LINGER_MOST;
+	if (close)
+		return;
+	if (c->s->current != c && !c->in.n && !conn_unsent(c))
 		conn_idle(c);
 }
 
@@ -128,7 +143,8 @@ void h1_respond(struct http_exchange *x, unsigned status,
 {
 	struct http_server *s = x->c->s;
 
-	x->close |= s->draining;
+	/* unread is the rest of the body, or one that will never come: no request can follow */
+	x->close |= s->draining || !x->whole;
 	start_head(s, status, fields, n, x->close);
 	send_whole(x->c, status, body, x->method == HTTP_HEAD);
 	answered(x);
@@ -142,6 +158,10 @@ void h1_start(struct http_exchange *x, unsigned status, const struct http_field 
 	must(has_content(status));
 	x->close |= s->draining;
 	start_head(s, status, fields, n, x->close);
+	if (x->sized) {
+		x->chunked = false;
+		add_length(&s->head, x->left);
+	}
 	buf_sv(&s->head,
 	       x->chunked ? SV("transfer-encoding: chunked\r\n\r\n") : SV("\r\n"));
 	send_head(x->c, SV(""));
@@ -177,8 +197,10 @@ void h1_refuse(struct conn *c, const struct refusal *r)
 	AUTO_BUF body = {.max = 1024};
 
 	c->s->stats.refused++;
-	if (c->xs)
+	if (c->xs) {
+		exchange_gone(c->xs);
 		exchange_free(c->xs);
+	}
 	refusal_json(&body, r);
 	start_head(c->s, r->status, &type, 1, true);
 	send_whole(c, r->status, buf_view(&body), c->scan.is_head);
@@ -200,16 +222,63 @@ static void dispatch(struct conn *c)
 		conn_doom(c);
 }
 
+static void say_go_on(struct conn *c)
+{
+	struct sv go_on = SV("HTTP/1.1 100 Continue\r\n\r\n");
+
+	conn_send(c, &go_on, 1);
+}
+
+/* expect: and nothing of it has come yet */
 static void await_body(struct conn *c, bool expect)
 {
 	const struct http_limits *l = &c->s->limits;
-	struct sv go_on = SV("HTTP/1.1 100 Continue\r\n\r\n");
 
 	c->h1 = H1_BODY;
+	if (c->xs->pieces) {
+		c->xs->expect = expect;
+		c->read_due = 0;
+		exchange_hand(c->xs);
+		return;
+	}
 	c->read_due = now_ms() + l->body_ms;
 	c->body_end = now_ms() + l->body_total_ms;
 	if (expect)
-		conn_send(c, &go_on, 1);
+		say_go_on(c);
+}
+
+void h1_body_wanted(struct http_exchange *x)
+{
+	struct conn *c = x->c;
+
+	c->body_end = now_ms() + c->s->limits.pieces_total_ms;
+	c->read_due = exchange_body_due(x, c->body_end);
+	if (x->expect && !c->in.n)
+		say_go_on(c);
+}
+
+void h1_body_taken(struct http_exchange *x)
+{
+	struct conn *c = x->c;
+
+	if (x->whole)
+		return;
+	c->read_due = exchange_body_due(x, c->body_end);
+	if (c->in.n)
+		conn_later(c);
+}
+
+/* The exchange of that head: whether a body follows. */
+static int begin(struct conn *c, const struct head *h, struct refusal *r)
+{
+	struct http_exchange *x = exchange_new(c, h);
+
+	if (!x)
+		return refuse(r, 503, "no memory for the request");
+	if (h->chunked || h->length)
+		exchange_ask(x);
+	return h1_body_start(&c->body, h,
+			     x->pieces ? UINT64_MAX : c->s->limits.body_bytes, r);
 }
 
 /* data starts a head. How much of it was used: 0 when it is not whole yet, or was refused. */
@@ -234,9 +303,7 @@ static size_t take_head(struct conn *c, struct sv data)
 	if (got == H1_DONE && head_check(&h, &r))
 		got = H1_BAD;
 	if (got == H1_DONE)
-		got = h1_body_start(&c->body, &h, &s->limits, &r);
-	if (got != H1_BAD && !exchange_new(c, &h))
-		got = refuse(&r, 503, "no memory for the request");
+		got = begin(c, &h, &r);
 	if (got == H1_BAD) {
 		h1_refuse(c, &r);
 		return 0;
@@ -246,6 +313,35 @@ static size_t take_head(struct conn *c, struct sv data)
 	else
 		await_body(c, h.expect && n == data.n);
 	return n;
+}
+
+/* As much as there is room for; 0 holds the client up. */
+static size_t take_piece(struct conn *c, struct sv data)
+{
+	struct http_exchange *x = c->xs;
+	const size_t room = x->wanted ? HTTP_BODY_WINDOW - x->body.n : 0;
+	struct refusal r;
+	size_t used;
+	int got;
+
+	if (!room)
+		return 0;
+	data.n = data.n < room ? data.n : room;
+	got = h1_body_feed(&c->body, data, &used, &x->body, &c->s->limits, &r);
+	if (got != H1_BAD && exchange_count_body(x, &r))
+		got = H1_BAD;
+	if (got == H1_BAD) {
+		h1_refuse(c, &r);
+		return 0;
+	}
+	x->whole = got == H1_DONE;
+	c->read_due = exchange_body_due(x, c->body_end);
+	if (x->whole) {
+		conn_busy(c);
+		c->h1 = H1_HANDLER;
+	}
+	exchange_news(x);
+	return used;
 }
 
 static size_t take_body(struct conn *c, struct sv data)
@@ -282,7 +378,9 @@ static size_t process(struct conn *c, struct sv data)
 	       c->h1 != H1_HANDLER) {
 		struct sv rest = {data.p + used, data.n - used};
 
-		if (c->h1 == H1_BODY) {
+		if (c->h1 == H1_BODY && c->xs->pieces) {
+			n = take_piece(c, rest);
+		} else if (c->h1 == H1_BODY) {
 			n = take_body(c, rest);
 		} else if (conn_unsent(c) > HIGH_WATER) {
 			break;

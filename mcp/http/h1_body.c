@@ -24,13 +24,15 @@ enum {
 /* 16 digits are 64 bits; leading zeros count, or a size could go on for ever */
 enum { MAX_DIGITS = 16, MAX_EXTENSIONS = 4096 };
 
-int h1_body_start(struct h1_body *b, const struct head *h, const struct http_limits *l,
+int h1_body_start(struct h1_body *b, const struct head *h, uint64_t max_bytes,
 		  struct refusal *r)
 {
-	*b = (struct h1_body){.state = h->chunked ? SIZE : COUNTED, .left = h->length};
+	*b = (struct h1_body){.state = h->chunked ? SIZE : COUNTED,
+			      .left = h->length,
+			      .max = max_bytes};
 	if (h->chunked)
 		return H1_MORE;
-	if (b->left > l->body_bytes)
+	if (b->left > max_bytes)
 		return refuse(r, 413, "the body is too large");
 	return b->left ? H1_MORE : H1_DONE;
 }
@@ -76,10 +78,9 @@ static int on_extension(struct h1_body *b, char c, struct refusal *r)
 	return H1_MORE;
 }
 
-static int on_size_lf(struct h1_body *b, size_t have, const struct http_limits *l,
-		      struct refusal *r)
+static int on_size_lf(struct h1_body *b, struct refusal *r)
 {
-	if (b->left > l->body_bytes - have)
+	if (b->left > b->max - b->got)
 		return refuse(r, 413, "the body is too large");
 	b->state = b->left ? DATA : LINE;
 	if (!b->left)
@@ -123,7 +124,7 @@ static int expect_byte(struct h1_body *b, char c, char wanted, uint8_t next,
 	return H1_MORE;
 }
 
-static int on_byte(struct h1_body *b, char c, size_t have, const struct http_limits *l,
+static int on_byte(struct h1_body *b, char c, const struct http_limits *l,
 		   struct refusal *r)
 {
 	switch (b->state) {
@@ -132,8 +133,7 @@ static int on_byte(struct h1_body *b, char c, size_t have, const struct http_lim
 	case EXTENSION:
 		return on_extension(b, c, r);
 	case SIZE_LF:
-		return c == '\n' ? on_size_lf(b, have, l, r)
-				 : expect_byte(b, c, '\n', SIZE, r);
+		return c == '\n' ? on_size_lf(b, r) : expect_byte(b, c, '\n', SIZE, r);
 	case DATA_CR:
 		return expect_byte(b, c, '\r', DATA_LF, r);
 	case DATA_LF:
@@ -159,6 +159,7 @@ static int on_data(struct h1_body *b, struct sv in, size_t *at, struct buf *out,
 		return refuse(r, 503, "no memory for the body");
 	*at += n;
 	b->left -= n;
+	b->got += n;
 	if (b->left)
 		return H1_MORE;
 	if (b->state == COUNTED)
@@ -177,7 +178,7 @@ int h1_body_feed(struct h1_body *b, struct sv in, size_t *ret_used, struct buf *
 		if (b->state == COUNTED || b->state == DATA)
 			got = on_data(b, in, &at, out, r);
 		else
-			got = on_byte(b, in.p[at++], out->n, l, r);
+			got = on_byte(b, in.p[at++], l, r);
 	}
 	*ret_used = at;
 	return got;

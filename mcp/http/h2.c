@@ -10,6 +10,11 @@
  *
  * An exchange lives until its stream is closed (on_stream_close), ended or not.
  *
+ * Of what has come of a stream the connection's window is opened again at once: it is in memory, counted, and
+ * bounded by the stream's own window. That one opens again when the bytes are done with: at once for
+ * a body that is gathered, by the handler for one that goes in pieces, which is all there is to
+ * holding the client up.
+ *
  * Floods (RFC 9113, 10.5; CVE-2023-44487, CVE-2025-8671, CVE-2019-9512 and its like): a frame that
  * makes us work and carries no request costs a point, a reset stream ten, whoever resets it; they
  * are forgiven at POINTS_PER_S. nghttp2 ends the connection over CONTINUATION frames without end
@@ -22,7 +27,7 @@ enum {
 	POINTS = 2000,
 	POINTS_PER_S = 200,
 	RESET_POINTS = 10,
-	STREAM_WINDOW = 256 << 10,
+	STREAM_WINDOW = HTTP_BODY_WINDOW,
 	CONN_WINDOW = 1 << 20,
 	FLUSH_BYTES = 1 << 20, /* of one turn */
 };
@@ -94,19 +99,51 @@ static void dispatch(struct http_exchange *x)
 {
 	x->whole = true;
 	x->body_due = x->body_end = 0;
-	if (!x->ended)
+	if (x->ended)
+		return;
+	if (x->pieces)
+		exchange_news(x);
+	else
 		exchange_hand(x);
 }
 
 static void await_body(struct http_exchange *x, const struct head *head)
 {
 	const struct http_limits *l = &x->c->s->limits;
+	struct refusal r = {413, "the body is too large"};
 	uint64_t now = now_ms();
 
+	exchange_ask(x);
+	if (x->pieces) {
+		x->expect = head->expect;
+		exchange_hand(x);
+		return;
+	}
+	if (head->length > l->body_bytes) {
+		h2_refuse(x, &r);
+		return;
+	}
 	x->body_due = now + l->body_ms;
 	x->body_end = now + l->body_total_ms;
 	if (head->expect)
 		h2_continue(x);
+}
+
+void h2_body_wanted(struct http_exchange *x)
+{
+	x->body_end = now_ms() + x->c->s->limits.pieces_total_ms;
+	x->body_due = exchange_body_due(x, x->body_end);
+	if (x->whole)
+		x->body_end = 0;
+	else if (x->expect && !x->body.n)
+		h2_continue(x);
+}
+
+void h2_body_taken(struct http_exchange *x, size_t n)
+{
+	if (x->pieces && !x->c->h2->oom)
+		nghttp2_session_consume_stream(x->c->h2->session, x->stream, n);
+	x->body_due = x->ended ? x->body_due : exchange_body_due(x, x->body_end);
 }
 
 /* A request's header block is complete. */
@@ -199,30 +236,40 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
+/* 0, or -1: it is refused. */
+static int keep_data(struct http_exchange *x, struct sv data)
+{
+	struct refusal r = {413, "the body is too large"};
+
+	x->body_due = now_ms() + x->c->s->limits.body_ms;
+	buf_sv(&x->body, data);
+	if (x->body.failed && data.n <= x->body.max - x->body.n)
+		r = (struct refusal){503, "no memory for the body"};
+	if (!x->body.failed && !exchange_count_body(x, &r))
+		return 0;
+	x->body_due = x->body_end = 0;
+	h2_refuse(x, &r);
+	return -1;
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 		   const uint8_t *data, size_t n, void *arg)
 {
 	struct http_exchange *x = exchange_of(session, stream);
+	const bool keeps = x && !x->whole && !x->ended;
 	struct h2 *h = arg;
-	const struct http_limits *l = &h->c->s->limits;
-	struct refusal r = {413, "the body is too large"};
 
 	(void)flags;
-	if (!x || x->whole)
-		return 0;
-	if (x->ended) {
+	nghttp2_session_consume_connection(session, n);
+	if (!h->oom && (!keeps || !x->pieces))
+		nghttp2_session_consume_stream(session, stream, n);
+	if (keeps && !keep_data(x, (struct sv){(const char *)data, n}) && x->pieces) {
+		x->body_due = exchange_body_due(x, x->body_end);
+		exchange_news(x);
+	} else if (x && x->ended && !keeps) {
 		x->unwanted += n;
 		if (x->unwanted > LINGER_BYTES)
 			h2_reset(x, NGHTTP2_NO_ERROR);
-		return verdict(h);
-	}
-	x->body_due = now_ms() + l->body_ms;
-	buf_add(&x->body, data, n);
-	if (x->body.failed && n <= x->body.max - x->body.n)
-		r = (struct refusal){503, "no memory for the body"};
-	if (x->body.failed || exchange_count_body(x, &r)) {
-		x->body_due = x->body_end = 0;
-		h2_refuse(x, &r);
 	}
 	return verdict(h);
 }
@@ -284,6 +331,7 @@ static int open_session(struct h2 *h)
 	set_callbacks(cb);
 	/* streams that are closed would be kept for the priority tree, which we do not keep */
 	nghttp2_option_set_no_closed_streams(option, 1);
+	nghttp2_option_set_no_auto_window_update(option, 1);
 	got = nghttp2_session_server_new3(&h->session, cb, h, option, &heap);
 out:
 	nghttp2_option_del(option);
@@ -358,7 +406,7 @@ static void set_due(struct h2 *h)
 	}
 	for (struct http_exchange *x = c->xs; x; x = x->next) {
 		due = sooner(due, sooner(x->body_due, x->body_end));
-		serving = serving || x->handed;
+		serving = serving || (x->handed && x->whole);
 	}
 	if (serving)
 		conn_busy(c);

@@ -85,16 +85,13 @@ static int on_host(struct sv value, struct head *h, unsigned *hosts, struct refu
 	return H1_DONE;
 }
 
-static int on_length(struct sv value, struct head *h, const struct http_limits *l,
-		     struct refusal *r)
+static int on_length(struct sv value, struct head *h, struct refusal *r)
 {
 	if (h->has_length)
 		return refuse(r, 400, "more than one Content-Length");
 	if (head_length(value, &h->length))
 		return refuse(r, 400, "Content-Length is no number");
 	h->has_length = true;
-	if (h->length > l->body_bytes)
-		return refuse(r, 413, "the body is too large");
 	return H1_DONE;
 }
 
@@ -124,7 +121,7 @@ int block_head(const struct block *b, const struct http_limits *l, struct head *
 		if (sv_eq(f->name, SV("host")) && on_host(f->value, h, &hosts, r) < 0)
 			return H1_BAD;
 		if (sv_eq(f->name, SV("content-length")) &&
-		    on_length(f->value, h, l, r) < 0)
+		    on_length(f->value, h, r) < 0)
 			return H1_BAD;
 	}
 	return head_check(h, r) ? H1_BAD : H1_DONE;

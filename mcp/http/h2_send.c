@@ -40,6 +40,8 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *to,
 	x->out_at += n;
 	h->pending -= n;
 	conn_write_due(h->c, n);
+	if (x->wants_room && exchange_has_room(x))
+		conn_later(h->c);
 	if (x->out_at == x->out.n) {
 		buf_finish(&x->out);
 		x->out_at = 0;
@@ -184,6 +186,11 @@ void h2_respond(struct http_exchange *x, unsigned status,
 		a.length = (int64_t)body.n;
 	a.with_data = has_content(status) && body.n && x->method != HTTP_HEAD;
 	x->out_end = true;
+	if (x->pieces && !x->whole) {
+		/* the client may say the rest; see on_sent */
+		exchange_take(x, x->body.n);
+		x->body_due = x->body_end = 0;
+	}
 	submit(x, &a);
 	if (a.with_data)
 		add_data(x, body);
@@ -195,6 +202,8 @@ void h2_start_stream(struct http_exchange *x, unsigned status,
 	struct answer a = {status, fields, n, -1, x->method != HTTP_HEAD};
 
 	must(has_content(status));
+	if (x->sized)
+		a.length = (int64_t)x->left;
 	submit(x, &a);
 }
 
@@ -232,7 +241,7 @@ void h2_refuse(struct http_exchange *x, const struct refusal *r)
 	AUTO_BUF body = {.max = 1024};
 
 	x->c->s->stats.refused++;
-	exchange_end(x);
+	exchange_gone(x);
 	refusal_json(&body, r);
 	h2_respond(x, r->status, &type, 1, buf_view(&body));
 }

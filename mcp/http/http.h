@@ -14,6 +14,8 @@
  *
  * Data flow: listen socket -> conn (socket, TLS) -> h1 or h2 (parsing) -> struct http_exchange
  * -> on_request -> http_respond, or http_stream_start, _write ..., _end -> conn's output queue.
+ * A body of any length comes in pieces where the handler wants that, and an answer of any length goes in
+ * pieces as there is room for them: of neither is more than a window in memory.
  *
  * Who owns what: the server owns everything. An exchange is the handler's to use from on_request
  * until it has been ended (http_respond, http_stream_end: from then on its pointer is dead) or
@@ -45,6 +47,7 @@ struct http_limits {
 	uint32_t header_ms;		/* 10 s from the first byte (or accept, TLS included) to the end of the fields */
 	uint32_t body_ms;		/* 10 s without a byte of the body that is due; more: 408 */
 	uint32_t body_total_ms;		/* 120 s for the whole of it */
+	uint32_t pieces_total_ms;	/* 600 s for the whole of one that is taken in pieces */
 	uint32_t idle_ms;		/* 75 s between requests */
 	uint32_t write_ms;		/* 30 s without the peer taking a byte of what is queued ... */
 	uint32_t write_bytes_s;		/* 512: ... and the slowest pace of one that does, in the long run */
@@ -73,8 +76,18 @@ struct http_tls_opts {
 };
 
 struct http_handler {
-	/* A whole request, body included. May answer at once. */
+	/* The fields of a request have come, and a body will: true: it is to come in pieces, see
+	 * http_body_start; false: it is gathered, at most body_bytes. Nothing may be done to x yet. NULL:
+	 * all are gathered. */
+	bool (*takes_pieces)(void *arg, const struct http_exchange *x);
+	/* A whole request, body included; or its fields, when the body is to come in pieces. May answer
+	 * at once. */
 	void (*on_request)(void *arg, struct http_exchange *x);
+	/* After http_body_start: http_body has more, or is at its end (http_body_whole). From the loop or
+	 * out of on_request's place, never from within one of the functions below. */
+	void (*on_body)(void *arg, struct http_exchange *x);
+	/* After http_want_room, likewise. */
+	void (*on_room)(void *arg, struct http_exchange *x);
 	/* The peer closed or reset before the response had been ended; x is dead after it. Half
 	 * closing counts as closing (MCP: closing the stream is cancelling). Not called after
 	 * http_respond or http_stream_end, also if the bytes then never arrive; never called from
@@ -119,6 +132,24 @@ struct sv http_peer(const struct http_exchange *x);	/* "192.0.2.1", "2001:db8::1
 /* DER of the verified client certificate; empty when none was shown. */
 struct sv http_client_cert(const struct http_exchange *x);
 
+/* Content-Length; false when the request has none. */
+bool http_length(const struct http_exchange *x, uint64_t *ret);
+/* A body has come, or comes. */
+bool http_has_body(const struct http_exchange *x);
+
+/* --- a body in pieces ---------------------------------------------------------------------------- */
+enum { HTTP_BODY_WINDOW = 256 << 10 };
+/* Once, when the handler is ready: only then is the client told to go on (100 Continue), and time counts
+ * against it. A body that is whole already, or not there, is told by on_body all the same. The handler counts the bytes; how many there may be is its own to say. It may answer
+ * before the end; what still comes then is thrown away. A body that breaks its framing or takes
+ * too long is answered by the server, and on_gone called. */
+void http_body_start(struct http_exchange *x);
+/* The first n bytes of http_body are done with. While HTTP_BODY_WINDOW of them are not, the peer has to
+ * wait. */
+void http_body_take(struct http_exchange *x, size_t n);
+/* No bytes come after those http_body has. */
+bool http_body_whole(const struct http_exchange *x);
+
 /* The handler's own pointer. */
 void http_set_user(struct http_exchange *x, void *user);
 void *http_user(const struct http_exchange *x);
@@ -132,13 +163,19 @@ enum { HTTP_MAX_FIELDS = 32 };		/* of one response */
 /* Whole: Date, Content-Length and Connection are added; HEAD sends no body. Ends the exchange. */
 void http_respond(struct http_exchange *x, unsigned status, const struct http_field *fields, unsigned n,
 		  struct sv body);
-/* In pieces: chunked (HTTP/1.0: until close) or DATA frames. */
+/* In pieces: chunked (HTTP/1.0: until close) or DATA frames. Not before the whole request has come. */
 void http_stream_start(struct http_exchange *x, unsigned status, const struct http_field *fields,
 		       unsigned n);
+/* The same with a Content-Length: that many bytes must be written before the end (to HEAD: none are), or
+ * it must be broken off. */
+void http_stream_start_sized(struct http_exchange *x, unsigned status, const struct http_field *fields,
+			     unsigned n, uint64_t length);
 void http_stream_write(struct http_exchange *x, struct sv bytes);
 void http_stream_end(struct http_exchange *x);	/* the proper end: last chunk, END_STREAM */
 /* Breaks it off: the connection is closed (h1) or the stream reset (h2) without a proper end. */
 void http_abort(struct http_exchange *x);
 size_t http_queued(const struct http_exchange *x);	/* bytes of its connection not yet written */
+/* Asks for one on_room, when the peer has taken most of what was written. */
+void http_want_room(struct http_exchange *x);
 
 #endif

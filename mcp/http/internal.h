@@ -27,6 +27,8 @@ enum {
 	HIGH_WATER = 64 << 10,	/* unsent: no further request is begun, no further frame made */
 	LINGER_MS = 2000,	/* how long a client may take to read our last words ... */
 	LINGER_BYTES = 32 << 20,	/* ... while we throw away what it still sends */
+	LINGER_MOST = 160 << 20,	/* the same with what it had announced */
+	ROOM_BYTES = 64 << 10,	/* less than that unsent on a stream: there is room */
 	WHEEL_SLOTS = 64,
 	SHARES = 1024,
 };
@@ -87,10 +89,19 @@ struct http_exchange {
 	enum http_method method;
 	struct buf body;
 	size_t counted;		/* of the body, in the server's sum */
+	uint64_t length;	/* Content-Length */
+	bool has_length;
 	bool handed;		/* on_request was called */
 	bool ended;		/* the handler is done with it */
 	bool streaming;
 	bool whole;		/* the request has been read to its end */
+	bool pieces;		/* its body comes in pieces: */
+	bool wanted;		/* http_body_start was called */
+	bool expect;		/* 100 is to be said then */
+	bool news;		/* on_body is to be called */
+	bool wants_room;	/* on_room is to be called */
+	bool sized;
+	uint64_t left;		/* sized: bytes of the answer still to be written */
 	bool chunked;		/* HTTP/1: the answer is */
 	bool close;		/* HTTP/1: the connection ends with the answer */
 	/* HTTP/2 */
@@ -212,6 +223,8 @@ void h1_refuse(struct conn *c, const struct refusal *r);
 void h1_respond(struct http_exchange *x, unsigned status, const struct http_field *fields,
 		unsigned n, struct sv body);
 void h1_start(struct http_exchange *x, unsigned status, const struct http_field *fields, unsigned n);
+void h1_body_wanted(struct http_exchange *x);
+void h1_body_taken(struct http_exchange *x);
 void h1_write(struct http_exchange *x, struct sv bytes);
 void h1_end(struct http_exchange *x);
 
@@ -227,6 +240,8 @@ void h2_respond(struct http_exchange *x, unsigned status, const struct http_fiel
 		unsigned n, struct sv body);
 void h2_start_stream(struct http_exchange *x, unsigned status, const struct http_field *fields,
 		     unsigned n);
+void h2_body_wanted(struct http_exchange *x);
+void h2_body_taken(struct http_exchange *x, size_t n);
 void h2_write(struct http_exchange *x, struct sv bytes);
 void h2_end(struct http_exchange *x);
 void h2_abort(struct http_exchange *x);
@@ -236,6 +251,16 @@ void h2_abort(struct http_exchange *x);
 struct http_exchange *exchange_new(struct conn *c, const struct head *h);
 void exchange_free(struct http_exchange *x);	/* unlinks it; on_gone is not called */
 void exchange_hand(struct http_exchange *x);	/* on_request */
+/* A body will follow: asks whether it is to come in pieces. */
+void exchange_ask(struct http_exchange *x);
+void exchange_take(struct http_exchange *x, size_t n);	/* of the body, also when x has ended */
+/* From the top of the loop: the callbacks its exchanges wait for and can have. */
+void exchange_serve(struct conn *c);
+/* x->body has more, or its end has come. x may be gone after it. */
+void exchange_news(struct http_exchange *x);
+bool exchange_has_room(const struct http_exchange *x);
+/* When the peer must have sent more of a body in pieces; 0: it is not its turn. */
+uint64_t exchange_body_due(const struct http_exchange *x, uint64_t end);
 void exchange_end(struct http_exchange *x);	/* it is no longer the handler's */
 void exchange_gone(struct http_exchange *x);	/* on_gone if the handler has it */
 /* After x->body has grown. 0, or -1: all bodies together, or this address's, are too much. */

@@ -61,11 +61,11 @@ struct h1_body {
 	uint32_t overhead;	/* bytes of chunk extensions, later of trailers */
 	uint32_t trailers;
 	uint64_t left;		/* bytes due of the body or of the chunk */
+	uint64_t max, got;	/* bytes of the body: allowed, and taken so far */
 };
 /* H1_DONE when no body follows, H1_MORE, or H1_BAD (413) for a length over the limit. */
-int h1_body_start(struct h1_body *b, const struct head *h, const struct http_limits *l,
-		  struct refusal *r);
-/* Adds the body's bytes to out (whose ceiling is at least limits.body_bytes); *ret_used counts what was taken of in. */
+int h1_body_start(struct h1_body *b, const struct head *h, uint64_t max_bytes, struct refusal *r);
+/* Adds the body's bytes to out, at most as many as in has; *ret_used counts what was taken of in. */
 int h1_body_feed(struct h1_body *b, struct sv in, size_t *ret_used, struct buf *out,
 		 const struct http_limits *l, struct refusal *r);
 

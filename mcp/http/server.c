@@ -28,6 +28,7 @@ void http_limits_default(struct http_limits *l)
 		.header_ms = 10000,
 		.body_ms = 10000,
 		.body_total_ms = 120000,
+		.pieces_total_ms = 600000,
 		.idle_ms = 75000,
 		.write_ms = 30000,
 		.write_bytes_s = 512,
@@ -223,9 +224,10 @@ void http_server_drain(struct http_server *s, uint64_t timeout_ms,
 static void check_limits(const struct http_limits *l)
 {
 	must(l->header_bytes && l->header_fields && l->target_bytes && l->body_bytes &&
-	     l->header_ms && l->body_ms && l->body_total_ms && l->idle_ms &&
-	     l->write_ms && l->write_bytes_s && l->queue_bytes && l->max_connections &&
-	     l->max_streams && l->all_bodies_bytes && l->all_queues_bytes);
+	     l->header_ms && l->body_ms && l->body_total_ms && l->pieces_total_ms &&
+	     l->idle_ms && l->write_ms && l->write_bytes_s && l->queue_bytes &&
+	     l->max_connections && l->max_streams && l->all_bodies_bytes &&
+	     l->all_queues_bytes);
 }
 
 /* Accepted sockets inherit them; setsockopt is not ours any more when they come. What the kernel

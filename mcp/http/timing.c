@@ -169,6 +169,7 @@ void timing_init(struct http_server *s)
 
 	least = l->body_ms < least ? l->body_ms : least;
 	least = l->body_total_ms < least ? l->body_total_ms : least;
+	least = l->pieces_total_ms < least ? l->pieces_total_ms : least;
 	least = l->idle_ms < least ? l->idle_ms : least;
 	least = l->write_ms < least ? l->write_ms : least;
 	s->tick_ms = least / 4;

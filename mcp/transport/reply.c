@@ -1,6 +1,8 @@
 /* reply.c: whole answers: errors, challenges, CORS, well-known documents. */
 #include "mcp/transport/streamable.h"
 
+#include "sandbox/base/json.h"
+
 #define MAX_REPLY_BYTES 8192
 #define RPC_REFUSED                                                                    \
 	(-32000) /* what the reference SDK uses for a request it did not read */
@@ -22,7 +24,7 @@ void reply_fields(const struct http_exchange *x, struct fields *ret)
 	reply_add(ret, "access-control-allow-origin", origin);
 	reply_add(ret, "vary", SV("origin"));
 	reply_add(ret, "access-control-expose-headers",
-		  SV("mcp-session-id, www-authenticate"));
+		  SV("mcp-session-id, www-authenticate, content-range"));
 }
 
 static void respond(struct http_exchange *x, unsigned status, const struct fields *f,
@@ -54,6 +56,27 @@ void reply_json(struct http_exchange *x, unsigned status, struct sv json)
 	respond(x, status, &f, json);
 }
 
+static bool is_of_files(const struct http_exchange *x)
+{
+	return sv_starts(http_path(x), SV(FILES_PREFIX));
+}
+
+/* Who moves files need not speak JSON-RPC. */
+static void write_plain(struct buf *b, const struct err *e)
+{
+	struct jw w;
+
+	jw_init(&w, b);
+	jw_obj(&w);
+	jw_key(&w, "error");
+	jw_obj(&w);
+	jw_kstr(&w, "code", sv_of(err_code_name(e->code)));
+	jw_kstr(&w, "cause", sv_of(e->cause));
+	jw_kstr(&w, "remediation", sv_of(err_remediation(e)));
+	jw_obj_end(&w);
+	jw_obj_end(&w);
+}
+
 void reply_error_with(struct http_exchange *x, unsigned status, const struct fields *f,
 		      struct sv id, int code, const struct err *e)
 {
@@ -61,7 +84,10 @@ void reply_error_with(struct http_exchange *x, unsigned status, const struct fie
 	AUTO_BUF b = {0};
 
 	buf_init(&b, MAX_REPLY_BYTES);
-	proto_write_refusal(&b, id, code ? code : RPC_REFUSED, e);
+	if (is_of_files(x))
+		write_plain(&b, e);
+	else
+		proto_write_refusal(&b, id, code ? code : RPC_REFUSED, e);
 	json_fields(&all);
 	respond(x, status, &all, buf_view(&b));
 }
@@ -80,8 +106,9 @@ void reply_error(struct http_exchange *x, unsigned status, int code,
 /* A name that a page may send: those MCP has, and all that begin with mcp- (Mcp-Param-*). */
 static bool may_send(struct sv name)
 {
-	static const char *const known[] = {"accept", "authorization", "content-type",
-					    "last-event-id"};
+	static const char *const known[] = {"accept",	     "authorization",
+					    "content-type",  "last-event-id",
+					    "if-none-match", "range"};
 
 	if (sv_starts(name, SV("mcp-"))) {
 		for (size_t i = 0; i < name.n; i++)
@@ -96,7 +123,7 @@ static bool may_send(struct sv name)
 	return false;
 }
 
-void reply_preflight(struct http_exchange *x)
+void reply_preflight(struct http_exchange *x, const char *allow)
 {
 	AUTO_BUF allowed = {0};
 	struct sv wanted, part;
@@ -112,8 +139,8 @@ void reply_preflight(struct http_exchange *x)
 				buf_sv(&allowed, sv_trim(part));
 			}
 	reply_fields(x, &f);
-	reply_add(&f, "allow", SV("GET, POST, DELETE, OPTIONS"));
-	reply_add(&f, "access-control-allow-methods", SV("GET, POST, DELETE"));
+	reply_add(&f, "allow", sv_of(allow));
+	reply_add(&f, "access-control-allow-methods", sv_of(allow));
 	if (allowed.n)
 		reply_add(&f, "access-control-allow-headers", buf_view(&allowed));
 	reply_add(&f, "access-control-max-age", SV("600"));

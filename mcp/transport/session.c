@@ -39,7 +39,7 @@ void owner_put(struct streamable *t, struct owner *o)
 {
 	struct owner **at = &t->owners[hash(t, sv_of(o->principal)) % OWNER_BUCKETS];
 
-	if (o->sessions || o->requests)
+	if (o->sessions || o->requests || o->transfers)
 		return;
 	while (*at != o)
 		at = &(*at)->next;

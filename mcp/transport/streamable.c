@@ -101,7 +101,7 @@ static void on_mcp(struct streamable *t, struct http_exchange *x)
 		return;
 	case HTTP_OPTIONS:
 		if (http_header(x, "origin", &origin)) {
-			reply_preflight(x);
+			reply_preflight(x, "GET, POST, DELETE, OPTIONS");
 			return;
 		}
 		break;
@@ -118,7 +118,7 @@ static void on_well_known(struct streamable *t, struct http_exchange *x, struct 
 	struct sv origin;
 
 	if (http_method(x) == HTTP_OPTIONS && http_header(x, "origin", &origin))
-		reply_preflight(x);
+		reply_preflight(x, "GET, HEAD, OPTIONS");
 	else if (http_method(x) == HTTP_GET || http_method(x) == HTTP_HEAD)
 		reply_well_known(t, x, name);
 	else
@@ -144,8 +144,34 @@ static void on_request(void *arg, struct http_exchange *x)
 		on_well_known(
 			t, x,
 			(struct sv){path.p + well_known.n, path.n - well_known.n});
+	else if (t->o.runs && sv_starts(path, SV(FILES_PREFIX)))
+		files_request(t, x);
 	else
 		refuse(x, 404, "there is nothing here", "send MCP requests to /mcp");
+}
+
+static bool takes_pieces(void *arg, const struct http_exchange *x)
+{
+	const struct streamable *t = arg;
+
+	return t->o.runs && http_method(x) == HTTP_PUT &&
+	       sv_starts(http_path(x), SV(FILES_PREFIX));
+}
+
+static void on_body(void *arg, struct http_exchange *x)
+{
+	struct visitor *v = http_user(x);
+
+	(void)arg;
+	v->on_body(v);
+}
+
+static void on_room(void *arg, struct http_exchange *x)
+{
+	struct visitor *v = http_user(x);
+
+	(void)arg;
+	v->on_room(v);
 }
 
 static void on_gone(void *arg, struct http_exchange *x)
@@ -159,7 +185,12 @@ static void on_gone(void *arg, struct http_exchange *x)
 
 struct http_handler streamable_handler(struct streamable *t)
 {
-	return (struct http_handler){on_request, on_gone, t};
+	return (struct http_handler){.takes_pieces = takes_pieces,
+				     .on_request = on_request,
+				     .on_body = on_body,
+				     .on_room = on_room,
+				     .on_gone = on_gone,
+				     .arg = t};
 }
 
 /* --- the clock ---------------------------------------------------------------------------------- */
@@ -267,6 +298,7 @@ void streamable_reap_soon(struct streamable *t)
 static void cut_all(struct streamable *t)
 {
 	t->cut = true;
+	files_cut(t);
 	while (!list_empty(&t->lru))
 		session_end(of_node(t->lru.next, struct session, lru), ENDED_BY_DRAIN);
 	for (struct node *n = t->live.next, *next; n != &t->live; n = next) {
@@ -375,6 +407,10 @@ static void set_defaults(struct streamable_opts *o)
 		o->max_sessions_each = 64;
 	if (!o->max_requests_each)
 		o->max_requests_each = 512;
+	if (!o->max_transfers)
+		o->max_transfers = 64;
+	if (!o->max_transfers_each)
+		o->max_transfers_each = 16;
 }
 
 struct streamable *streamable_new(const struct streamable_opts *o, struct err *e)
@@ -395,6 +431,7 @@ struct streamable *streamable_new(const struct streamable_opts *o, struct err *e
 	list_init(&t->dead);
 	list_init(&t->dead_sessions);
 	list_init(&t->visits);
+	list_init(&t->passages);
 	t->tick = (struct loop_timer){.on_due = on_tick, .arg = t};
 	t->open_timer = (struct loop_timer){.on_due = on_open_due, .arg = t};
 	t->reaper = (struct loop_timer){.on_due = on_reap, .arg = t};
@@ -407,11 +444,17 @@ struct streamable *streamable_new(const struct streamable_opts *o, struct err *e
 	return NULL;
 }
 
+void streamable_session_gone(void *t, struct sv session_id)
+{
+	files_session_gone(t, session_id);
+}
+
 void streamable_free(struct streamable *t)
 {
 	if (!t)
 		return;
 	caller_forget(t);
+	files_forget(t);
 	/* the HTTP server went before, and its exchanges with it */
 	for (struct node *n = t->live.next; n != &t->live; n = n->next)
 		of_node(n, struct outlet, live)->x = NULL;

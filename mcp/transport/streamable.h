@@ -8,6 +8,7 @@
  *	post.c		one POSTed message: to which peer, and GET and DELETE
  *	outlet.c	where the messages about one POST go: JSON, SSE, nowhere, later
  *	events.c	what was written to an SSE stream, for whoever comes back
+ *	files.c		/files/SESSION/PATH: files of sessions, in and out
  *
  * Theory of operation. An exchange has a struct visitor as its http_user: first a visit (who is
  * calling is being asked), then a stream. `x` of either is NULL once the exchange has ended or the
@@ -34,6 +35,7 @@
 #include "mcp/protocol/protocol.h"
 #include "mcp/transport/transport.h"
 #include "sandbox/supervise/supervise.h"
+#include "tools/tools.h"
 
 #define SESSION_ID_BYTES 32		/* random; hex on the wire */
 #define SESSION_ID_SIZE (2 * SESSION_ID_BYTES + 1)
@@ -46,6 +48,7 @@
 #define RING_BYTES ((size_t)1 << 20)	/* but for a single event */
 #define SESSION_RING_BYTES ((size_t)8 << 20)
 #define ALL_RING_BYTES ((size_t)128 << 20)
+#define FILES_PREFIX "/files/"
 #define RETRY_MS 1000			/* after a broken connection, before the client comes back */
 
 /* --- lists ---------------------------------------------------------------------------------- */
@@ -74,6 +77,9 @@ static inline void list_add(struct node *head, struct node *n)	/* at the end */
 /* --- who has an exchange -------------------------------------------------------------------- */
 struct visitor {
 	void (*on_gone)(struct visitor *v);
+	/* of those that move bytes in pieces; see http_handler */
+	void (*on_body)(struct visitor *v);
+	void (*on_room)(struct visitor *v);
 };
 
 /* --- events --------------------------------------------------------------------------------- */
@@ -118,6 +124,7 @@ int access_url(struct sv url, struct access_url *ret);
 struct owner {
 	struct owner *next;		/* in its bucket */
 	unsigned sessions, requests;	/* requests: modern ones not ended */
+	unsigned transfers;		/* of files */
 	char principal[SUP_PRINCIPAL_SIZE];
 };
 
@@ -225,7 +232,7 @@ void reply_error_with(struct http_exchange *x, unsigned status, const struct fie
 		      int code, const struct err *e);
 void reply_empty(struct http_exchange *x, unsigned status);
 void reply_json(struct http_exchange *x, unsigned status, struct sv json);
-void reply_preflight(struct http_exchange *x);
+void reply_preflight(struct http_exchange *x, const char *allow);
 /* 401 ...: e says which. */
 void reply_refused(const struct streamable *t, struct http_exchange *x, const struct err *e);
 /* /.well-known/NAME */
@@ -233,6 +240,13 @@ void reply_well_known(const struct streamable *t, struct http_exchange *x, struc
 
 /* --- requests ------------------------------------------------------------------------------- */
 visit_fn post_begin, get_begin, delete_begin;
+
+/* --- files ---------------------------------------------------------------------------------- */
+void files_request(struct streamable *t, struct http_exchange *x);
+visit_fn files_begin;
+void files_session_gone(struct streamable *t, struct sv session_id);
+void files_cut(struct streamable *t);		/* those still under way */
+void files_forget(struct streamable *t);	/* the same, after the HTTP server has gone */
 
 /* --- the whole ------------------------------------------------------------------------------ */
 struct cache_entry {
@@ -248,9 +262,10 @@ struct streamable {
 	struct session *sessions[SESSION_BUCKETS];
 	struct owner *owners[OWNER_BUCKETS];
 	unsigned nsessions;
-	struct node lru, live, young, kept, dead, dead_sessions, visits;
+	struct node lru, live, young, kept, dead, dead_sessions, visits, passages;
 	struct loop_timer tick, open_timer, reaper, drain_timer;
 	unsigned pending;		/* requests not ended, of all */
+	unsigned ntransfers;		/* of files */
 	size_t ring_bytes;
 	bool draining, cut;
 	void (*on_drained)(void *arg);

@@ -62,12 +62,15 @@ void stdio_flush(struct stdio_transport *t, uint64_t timeout_ms, void (*on_flush
  * Last-Event-ID. A second standalone GET takes the place of the first: the first is mostly a
  * connection that has died without saying so, and clients do not recover from a 409.
  *
- * Also: GET /healthz; /.well-known/oauth-protected-resource (RFC 9728) when there is an issuer.
+ * Also: GET /healthz; /.well-known/oauth-protected-resource (RFC 9728) when there is an issuer; and
+ * PUT, GET, HEAD and DELETE of /files/SESSION_ID/PATH, for files that are too large for messages: they pass
+ * through in pieces. Errors there are {"error": {code, cause, remediation}}.
  *
  * Life cycle: streamable_new -> http_server_new with its handler -> streamable_drain ->
  * http_server_free -> streamable_free -> proto_server_free. */
 struct streamable;
 struct proto_server;
+struct runs;
 
 /* What this server is called; views are borrowed and outlive it. */
 struct streamable_site {
@@ -99,12 +102,17 @@ struct streamable_opts {
 	unsigned max_sessions;		/* 4096; beyond, the longest unused ends */
 	unsigned max_sessions_each;	/* 64 of one principal; no limit with no_auth */
 	unsigned max_requests_each;	/* 512 modern ones of one principal in flight; likewise */
+	unsigned max_transfers;		/* 64 files on their way; each has a descriptor or two */
+	unsigned max_transfers_each;	/* 16 of one principal; no limit with no_auth */
+	struct runs *runs;		/* with client: whose files; NULL: there is no /files */
 };
 struct streamable *streamable_new(const struct streamable_opts *o, struct err *e);
 struct http_handler streamable_handler(struct streamable *t);
 /* SIGTERM: listening streams end with their result, calls in flight may take timeout_ms, then they
  * are answered with an error. on_drained is called from the loop when all have been answered. */
 void streamable_drain(struct streamable *t, uint64_t timeout_ms, void (*on_drained)(void *arg), void *arg);
+/* A session of the keeper's has ended: its files are not sent on. */
+void streamable_session_gone(void *t, struct sv session_id);
 /* After the HTTP server. */
 void streamable_free(struct streamable *t);
 

@@ -1,4 +1,4 @@
-/* loop.c: epoll and a sorted timer list. */
+/* loop.c: epoll, poll for what it has no room for, and a sorted timer list. */
 #include "sandbox/base/loop.h"
 
 #include "sandbox/base/fd.h"
@@ -6,6 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
+
+#define SPILLED_BATCH (LOOP_BATCH / 2)
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+		       EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP,
+	       "events are the same bits for both");
 
 int loop_init(struct loop *l, struct err *e)
 {
@@ -19,13 +25,40 @@ void loop_finish(struct loop *l)
 		fd_close(&l->epfd);
 }
 
+static void append(struct loop *l, struct loop_io *io)
+{
+	struct loop_io **at = &l->spilled;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = io;
+	io->next = NULL;
+	l->nspilled++;
+}
+
+static void unlink_spilled(struct loop *l, const struct loop_io *io)
+{
+	for (struct loop_io **at = &l->spilled; *at; at = &(*at)->next)
+		if (*at == io) {
+			*at = io->next;
+			l->nspilled--;
+			return;
+		}
+}
+
 int loop_add(struct loop *l, struct loop_io *io, uint32_t events, struct err *e)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = io};
 
 	must(!io->added);
-	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, io->fd, &ev))
-		return err_sys(e, "epoll add");
+	io->spilled = false;
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, io->fd, &ev)) {
+		if (errno != ENOSPC)
+			return err_sys(e, "epoll add");
+		io->spilled = true;
+		io->events = events;
+		append(l, io);
+	}
 	io->added = true;
 	return 0;
 }
@@ -34,6 +67,10 @@ int loop_mod(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = io};
 
+	if (io->added && io->spilled) {
+		io->events = events;
+		return 0;
+	}
 	return epoll_ctl(l->epfd, EPOLL_CTL_MOD, io->fd, &ev);
 }
 
@@ -41,7 +78,10 @@ void loop_del(struct loop *l, struct loop_io *io)
 {
 	if (!io->added)
 		return;
-	epoll_ctl(l->epfd, EPOLL_CTL_DEL, io->fd, NULL);
+	if (io->spilled)
+		unlink_spilled(l, io);
+	else
+		epoll_ctl(l->epfd, EPOLL_CTL_DEL, io->fd, NULL);
 	io->added = false;
 	for (int i = l->batch_at; i < l->batch_n; i++)
 		if (l->batch[i].data.ptr == io)
@@ -124,13 +164,57 @@ static void fire_timers(struct loop *l)
 	}
 }
 
+/* Those that are ready go to the end of the list, so that each has its turn. */
+static int take_spilled(struct loop *l, const struct pollfd *p, struct epoll_event *dst)
+{
+	struct loop_io *io = l->spilled, *next;
+	int n = 0;
+
+	for (unsigned i = 0, all = l->nspilled; io && i < all && n < SPILLED_BATCH;
+	     i++, io = next) {
+		next = io->next;
+		if (!p[i].revents)
+			continue;
+		dst[n++] = (struct epoll_event){
+			.events = (uint32_t)(unsigned short)p[i].revents,
+			.data.ptr = io};
+		unlink_spilled(l, io);
+		append(l, io);
+	}
+	return n;
+}
+
+/* As epoll_wait, with those that are polled. Without memory these wait for a turn that has some. */
+static int wait_with_spilled(struct loop *l)
+{
+	struct pollfd *p = mem_zalloc((l->nspilled + 1) * sizeof(*p));
+	unsigned n = 0;
+	int got;
+
+	if (!p)
+		return epoll_wait(l->epfd, l->batch, LOOP_BATCH, 1);
+	for (const struct loop_io *io = l->spilled; io; io = io->next)
+		p[n++] = (struct pollfd){.fd = io->fd, .events = (short)io->events};
+	p[n] = (struct pollfd){.fd = l->epfd, .events = POLLIN};
+	got = poll(p, n + 1, wait_ms(l));
+	if (got > 0) {
+		got = epoll_wait(l->epfd, l->batch, LOOP_BATCH - SPILLED_BATCH, 0);
+		got = got < 0 ? 0 : got;
+		got += take_spilled(l, p, l->batch + got);
+	}
+	mem_free(p);
+	return got;
+}
+
 int loop_run(struct loop *l, struct err *e)
 {
 	while (!l->stopped) {
-		int n = epoll_wait(l->epfd, l->batch, LOOP_BATCH, wait_ms(l));
+		int n = l->spilled
+				? wait_with_spilled(l)
+				: epoll_wait(l->epfd, l->batch, LOOP_BATCH, wait_ms(l));
 
 		if (n < 0 && errno != EINTR)
-			return err_sys(e, "epoll_wait");
+			return err_sys(e, "wait for events");
 		l->batch_n = n < 0 ? 0 : n;
 		for (l->batch_at = 0; l->batch_at < l->batch_n && !l->stopped;) {
 			struct epoll_event ev = l->batch[l->batch_at++];

@@ -1,5 +1,8 @@
 /* loop.h: the one event loop of a process: descriptors and timers, no threads.
  *
+ * The kernel counts the watches of epoll by user (fs.epoll.max_user_watches): programs that run under this
+ * process' uid can use them up. Then what is added is polled instead, so that they cannot stop a server.
+ *
  * The caller owns every loop_io and loop_timer and must remove it before its memory goes. A
  * handler may add, change or remove any of them, itself included; a removed one is never called
  * again, also not for an event already fetched. Handlers never block and do bounded work. */
@@ -16,7 +19,10 @@ struct loop_io {
 	int fd;			/* borrowed */
 	void (*on_ready)(struct loop_io *io, uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
 	void *arg;
-	bool added;		/* the loop's own */
+	bool added;		/* the loop's own, as all below */
+	bool spilled;
+	uint32_t events;
+	struct loop_io *next;
 };
 
 struct loop_timer {
@@ -31,6 +37,8 @@ struct loop_timer {
 struct loop {
 	int epfd;
 	bool stopped;
+	struct loop_io *spilled;	/* polled, for want of room in epoll */
+	unsigned nspilled;
 	struct loop_timer *timers;	/* soonest first */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_n, batch_at;

@@ -77,8 +77,9 @@ int confine_privileges(void)
 
 int confine_files(const char *more)
 {
-	static const char *const readable[] = {"/usr",	 "/bin",   "/sbin", "/lib",
-					       "/lib32", "/lib64", "/etc",  "/proc"};
+	static const char *const readable[] = {"/usr", "/bin",	 "/sbin",
+					       "/lib", "/lib32", "/lib64",
+					       "/etc", "/proc",	 GUEST_IMAGE_DIR};
 	static const char *const writable[] = {"/workspace", "/tmp", "/dev/shm"};
 	struct landlock l;
 	int bad = landlock_begin(&l);

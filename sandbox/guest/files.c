@@ -18,11 +18,23 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TRIES 8
 #define LIST_BYTES ((size_t)16 << 20)
+#define LIST_US ((uint64_t)20 * 1000000) /* less than the keeper waits */
+#define LOG_BYTES ((uint64_t)4 << 20)
+#define TIME_EVERY 256
 #define NAME_SIZE 256
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 int files_open(int root, const char *path, uint64_t flags)
 {
@@ -96,15 +108,91 @@ static bool is_program(struct sv content)
 	return sv_starts(content, SV("#!")) || sv_starts(content, SV("\177ELF"));
 }
 
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static int noted_root = -1, noted_in = -1;
+
+void files_note_in(int root, int log)
+{
+	noted_root = root;
+	noted_in = log;
+}
+
+static enum guest_node node_of(mode_t mode)
+{
+	return S_ISREG(mode)   ? GUEST_NODE_FILE
+	       : S_ISDIR(mode) ? GUEST_NODE_DIR
+	       : S_ISLNK(mode) ? GUEST_NODE_LINK
+			       : GUEST_NODE_OTHER;
+}
+
+static int64_t nanoseconds(struct timespec t)
+{
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct guest_row row_of(struct sv path, const struct stat *st)
+{
+	return (struct guest_row){
+		.node = node_of(st->st_mode),
+		.nlink = (uint32_t)st->st_nlink,
+		.size = (uint64_t)st->st_size,
+		.disk_bytes = (uint64_t)st->st_blocks * 512,
+		.inode = st->st_ino,
+		.mtime_ns = nanoseconds(st->st_mtim),
+		.ctime_ns = nanoseconds(st->st_ctim),
+		.path = path,
+	};
+}
+
+/* Without a note it will count as a change of the next call: no harm, so a log that is full takes no more. */
+static void note(int root, struct sv path, const struct stat *st)
+{
+	char bytes[GUEST_ROW_HEAD + PATH_MAX];
+	struct guest_row row = row_of(path, st);
+	struct stat log;
+
+	if (root != noted_root || path.n > PATH_MAX || fstat(noted_in, &log) ||
+	    (uint64_t)log.st_blocks * 512 > LOG_BYTES)
+		return;
+	guest_put_row(bytes, &row);
+	memcpy(bytes + GUEST_ROW_HEAD, path.p, path.n);
+	if (write(noted_in, bytes, GUEST_ROW_HEAD + path.n) < 0)
+		return;
+}
+
+/* Times have the grain of the kernel's tick: a program that writes within the same one as we would leave no
+ * trace. So ours is one nobody's writing can leave. */
+static void set_own_time(int fd)
+{
+	struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return;
+	t[1] = st.st_mtim;
+	t[1].tv_nsec -= t[1].tv_nsec ? 1 : 0;
+	futimens(fd, t);
+}
+
+/* --- making files ----------------------------------------------------------------------------- */
+
 int files_unpack(int root, struct sv path, struct sv content)
 {
 	char leaf[NAME_SIZE];
 	AUTO_FD dir = open_parent(root, path, true, leaf);
 	AUTO_FD fd = dir < 0 ? -1 : create(dir, leaf);
+	struct stat st;
 
-	if (fd < 0 || fd_write_all(fd, content.p, content.n))
+	if (fd < 0 || fd_write_all(fd, content.p, content.n) ||
+	    (is_program(content) && fchmod(fd, 0755)))
 		return -1;
-	return is_program(content) ? fchmod(fd, 0755) : 0;
+	if (root != noted_root)
+		return 0;
+	set_own_time(fd);
+	if (!fstat(fd, &st))
+		note(root, path, &st);
+	return 0;
 }
 
 /* Bytes copied, or -1. From a pipe until its end; from a file by offset, whoever else moves its. */
@@ -141,19 +229,6 @@ int files_unpack_fd(int root, const char *name, int from)
 
 /* --- operations ------------------------------------------------------------------------------- */
 
-static enum guest_node node_of(mode_t mode)
-{
-	return S_ISREG(mode)   ? GUEST_NODE_FILE
-	       : S_ISDIR(mode) ? GUEST_NODE_DIR
-	       : S_ISLNK(mode) ? GUEST_NODE_LINK
-			       : GUEST_NODE_OTHER;
-}
-
-static int64_t nanoseconds(struct timespec t)
-{
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int describe(const struct stat *st, struct guest_file_done *d)
 {
 	d->node = node_of(st->st_mode);
@@ -170,29 +245,34 @@ static int path_of(struct sv path, char dst[PATH_MAX])
 	return -1;
 }
 
-static int read_op(int root, const struct guest_file *f, struct guest_file_done *d)
+int files_open_regular(int root, const char *path, struct stat *st)
 {
-	char path[PATH_MAX], again[40];
-	AUTO_FD held = -1, fd = -1;
-	struct stat st;
+	AUTO_FD held = files_open(root, path, O_PATH | O_NOFOLLOW);
+	AUTO_FD fd = -1;
+	char again[40];
 
-	if (path_of(f->path, path))
+	if (held < 0 || fstat(held, st))
 		return -1;
-	held = files_open(root, path, O_PATH | O_NOFOLLOW);
-	if (held < 0 || fstat(held, &st))
-		return -1;
-	if (!S_ISREG(st.st_mode)) {
-		errno = S_ISDIR(st.st_mode)   ? EISDIR
-			: S_ISLNK(st.st_mode) ? ELOOP
-					      : EINVAL;
+	if (!S_ISREG(st->st_mode)) {
+		errno = S_ISDIR(st->st_mode)   ? EISDIR
+			: S_ISLNK(st->st_mode) ? ELOOP
+					       : EINVAL;
 		return -1;
 	}
 	snprintf(again, sizeof(again), "/proc/self/fd/%d", held);
 	fd = open(again, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
+	return fd < 0 || fstat(fd, st) ? -1 : fd_steal(&fd);
+}
+
+static int read_op(int root, const struct guest_file *f, struct guest_file_done *d)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (path_of(f->path, path))
 		return -1;
-	d->fd = fd_steal(&fd);
-	return describe(&st, d);
+	d->fd = files_open_regular(root, path, &st);
+	return d->fd < 0 ? -1 : describe(&st, d);
 }
 
 /* Gives the nameless file its name: at once where nothing is, else by way of another name. */
@@ -241,8 +321,10 @@ static int write_op(int root, const struct guest_file *f, struct guest_file_done
 	if (pread(fd, head, sizeof(head), 0) > 0 &&
 	    is_program((struct sv){head, sizeof(head)}) && fchmod(fd, 0755))
 		return -1;
+	set_own_time(fd);
 	if (publish(dir, leaf, fd, f->flags & GUEST_KEEP) || fstat(fd, &st))
 		return -1;
+	note(root, f->path, &st);
 	return describe(&st, d);
 }
 
@@ -255,23 +337,18 @@ static int delete_op(int root, const struct guest_file *f, struct guest_file_don
 	if (dir < 0 || fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW))
 		return -1;
 	describe(&st, d);
-	return unlinkat(dir, leaf, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+	if (unlinkat(dir, leaf, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0))
+		return -1;
+	st.st_nlink = 0;
+	note(root, f->path, &st);
+	return 0;
 }
 
 /* A row, unless there is no more room for it. */
 static int add_row(struct buf *b, const char *path, const struct stat *st)
 {
 	char head[GUEST_ROW_HEAD];
-	struct guest_row row = {
-		.node = node_of(st->st_mode),
-		.nlink = (uint32_t)st->st_nlink,
-		.size = (uint64_t)st->st_size,
-		.disk_bytes = (uint64_t)st->st_blocks * 512,
-		.inode = st->st_ino,
-		.mtime_ns = nanoseconds(st->st_mtim),
-		.ctime_ns = nanoseconds(st->st_ctim),
-		.path = sv_of(path),
-	};
+	struct guest_row row = row_of(sv_of(path), st);
 
 	if (!guest_path_ok(row.path) || b->max - b->n < GUEST_ROW_HEAD + row.path.n)
 		return -1;
@@ -283,11 +360,13 @@ static int add_row(struct buf *b, const char *path, const struct stat *st)
 
 /* The rows of one folder; it may be gone by now, or be something else. True: there is more than
  * could be listed. */
-static bool list_folder(int root, const char *path, struct buf *b, uint32_t *rows)
+static bool list_folder(int root, const char *path, struct buf *b, uint32_t *rows,
+			uint64_t until_us)
 {
 	int fd = files_open(root, *path ? path : ".", O_RDONLY | O_DIRECTORY);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	char child[PATH_MAX];
+	unsigned looked = 0;
 	bool more = false;
 	struct dirent *en;
 	struct stat st;
@@ -300,6 +379,10 @@ static bool list_folder(int root, const char *path, struct buf *b, uint32_t *row
 		return !vanished;
 	}
 	while (!more && (en = readdir(d))) {
+		if (++looked % TIME_EVERY == 0 && now_us() > until_us) {
+			more = true;
+			break;
+		}
 		if (!strcmp(en->d_name, ".") || !strcmp(en->d_name, "..") ||
 		    fstatat(fd, en->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
@@ -316,9 +399,10 @@ static bool list_folder(int root, const char *path, struct buf *b, uint32_t *row
 }
 
 /* The list is its own queue: each row of a folder is followed by that folder's, further down. */
-static bool list_tree(int root, const char *top, struct buf *b, uint32_t rows)
+bool files_list(int root, const char *top, struct buf *b, uint32_t rows,
+		uint64_t until_us)
 {
-	bool more = list_folder(root, top, b, &rows);
+	bool more = list_folder(root, top, b, &rows, until_us);
 	char path[PATH_MAX];
 	size_t at = 0;
 
@@ -331,10 +415,12 @@ static bool list_tree(int root, const char *top, struct buf *b, uint32_t rows)
 		at = b->n - rest.n;
 		if (row.node != GUEST_NODE_DIR)
 			continue;
+		if (now_us() > until_us)
+			return true;
 		if (sv_copy(row.path, path, sizeof(path)))
 			more = true;
 		else
-			more = list_folder(root, path, b, &rows) || more;
+			more = list_folder(root, path, b, &rows, until_us) || more;
 	}
 	return more;
 }
@@ -354,7 +440,7 @@ static int list_op(int root, const struct guest_file *f, struct guest_file_done 
 		return -1;
 	describe(&st, d);
 	if (S_ISDIR(st.st_mode)) {
-		if (list_tree(root, path, &b, f->max_rows))
+		if (files_list(root, path, &b, f->max_rows, now_us() + LIST_US))
 			d->flags |= GUEST_MORE;
 	} else {
 		add_row(&b, path, &st);

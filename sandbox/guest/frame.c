@@ -194,6 +194,8 @@ void guest_put_call(struct ipc_msg *m, const struct guest_call *given)
 		has |= *fds[i] >= 0 ? 1u << i : 0;
 	ipc_put_u32(m, c.slot);
 	ipc_put_u32(m, has);
+	ipc_put_u32(m, c.run.part);
+	ipc_put_u32(m, c.last);
 	ipc_put_sv(m, c.driver);
 	ipc_put_sv(m, c.run.interpreter);
 	put_list(m, c.run.args, c.run.nargs);
@@ -220,6 +222,8 @@ static bool call_ok(const struct guest_call *c)
 	const struct guest_run *r = &c->run;
 	const bool out = r->out_fd >= 0, all = out && r->err_fd >= 0;
 
+	if ((unsigned)r->part >= GUEST_PARTS || (c->driver.n && r->part != GUEST_WHOLE))
+		return false;
 	if (!c->driver.n)
 		return c->slot == GUEST_NO_SLOT && all && c->rich_fd < 0 &&
 		       c->driver_fd < 0;
@@ -233,19 +237,23 @@ static bool call_ok(const struct guest_call *c)
 int guest_get_call(struct ipc_msg *m, struct guest_call *c)
 {
 	int *fds[CALL_FDS];
-	uint32_t has;
+	uint32_t has, last;
 
 	*c = (struct guest_call){.run = no_run, .rich_fd = -1, .driver_fd = -1};
 	call_fds(c, fds);
 	c->slot = ipc_get_u32(m);
 	has = ipc_get_u32(m);
+	c->run.part = (enum guest_part)ipc_get_u32(m);
+	last = ipc_get_u32(m);
+	c->last = last == 1;
 	c->driver = ipc_get_sv(m, 24);
 	c->run.interpreter = ipc_get_sv(m, 255);
 	c->run.nargs = get_list(m, c->run.args, GUEST_MAX_ARGS);
 	c->run.code_name = ipc_get_sv(m, 64);
 	c->run.nenv = get_list(m, c->run.env, GUEST_MAX_ENV);
 	if (sv_find(c->run.interpreter, '\0') >= 0 ||
-	    (c->run.code_name.n && !guest_path_ok(c->run.code_name)) || has >> CALL_FDS)
+	    (c->run.code_name.n && !guest_path_ok(c->run.code_name)) ||
+	    has >> CALL_FDS || last > 1)
 		m->bad = true;
 	for (unsigned i = 0; i < CALL_FDS; i++)
 		if (has >> i & 1)
@@ -291,12 +299,14 @@ void guest_put_word(struct ipc_msg *m, const struct guest_word *w)
 	}
 	ipc_put_u32(m, m->type == GUEST_DIED ? w->slot : (uint32_t)w->how);
 	ipc_put_u32(m, w->status);
+	if (m->type == GUEST_CALL_ENDED)
+		ipc_put_u32(m, w->changes);
 }
 
 int guest_get_word(struct ipc_msg *m, struct guest_word *w)
 {
 	struct guest_word got = {.pidfd = -1, .when_us = ipc_get_u64(m)};
-	uint32_t what = ipc_get_u32(m);
+	uint32_t what = ipc_get_u32(m), more;
 	bool bad = false;
 
 	if (m->type == GUEST_CALL_STARTED) {
@@ -305,8 +315,10 @@ int guest_get_word(struct ipc_msg *m, struct guest_word *w)
 	} else if (m->type == GUEST_CALL_ENDED) {
 		got.how = (enum guest_how)what;
 		got.status = ipc_get_u32(m);
-		bad = what != GUEST_BY_KERNEL &&
-		      (what != GUEST_BY_DRIVER || got.status > 255);
+		more = ipc_get_u32(m);
+		got.changes = more == 1;
+		bad = more > 1 || (what != GUEST_BY_KERNEL &&
+				   (what != GUEST_BY_DRIVER || got.status > 255));
 	} else {
 		got.slot = what;
 		got.status = ipc_get_u32(m);
@@ -430,5 +442,88 @@ int guest_next_row(struct sv *rest, struct guest_row *ret)
 		return -1;
 	rest->p += GUEST_ROW_HEAD + narrow[0];
 	rest->n -= GUEST_ROW_HEAD + narrow[0];
+	return 1;
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+void guest_put_changes(struct ipc_msg *m, const struct guest_changes *c)
+{
+	ipc_put_u32(m, c->flags);
+	ipc_put_u32(m, c->total);
+	ipc_put_u32(m, c->fd >= 0);
+	if (c->fd >= 0)
+		ipc_put_fd(m, c->fd);
+}
+
+int guest_get_changes(struct ipc_msg *m, struct guest_changes *c)
+{
+	struct guest_changes got = {.flags = ipc_get_u32(m), .fd = -1};
+	uint32_t has;
+
+	got.total = ipc_get_u32(m);
+	has = ipc_get_u32(m);
+	if (has == 1)
+		got.fd = ipc_take_fd(m);
+	if (has > 1 || !ipc_end(m) ||
+	    got.flags & ~((uint32_t)GUEST_MORE | (uint32_t)GUEST_NOT_KNOWN) ||
+	    (got.flags & GUEST_NOT_KNOWN && has)) {
+		fd_close(&got.fd);
+		return -1;
+	}
+	*c = got;
+	return 0;
+}
+
+void guest_put_change(char dst[GUEST_CHANGE_HEAD], const struct guest_change *c)
+{
+	const uint32_t narrow[2] = {(uint32_t)c->path.n, (uint32_t)c->head.n};
+
+	dst[0] = (char)c->kind;
+	dst[1] = (char)c->node;
+	dst[2] = c->has_sha;
+	dst[3] = 0;
+	memcpy(dst + 4, narrow, sizeof(narrow));
+	memcpy(dst + 12, &c->size, sizeof(c->size));
+	memcpy(dst + 20, c->sha, sizeof(c->sha));
+}
+
+static bool change_ok(const struct guest_change *c)
+{
+	const bool file = c->node == GUEST_NODE_FILE && c->kind != GUEST_DELETED;
+
+	return c->kind <= GUEST_DELETED && c->node >= GUEST_NODE_FILE &&
+	       c->node <= GUEST_NODE_OTHER && c->node != GUEST_NODE_DIR &&
+	       c->size <= INT64_MAX && (file || (!c->has_sha && !c->head.n)) &&
+	       guest_path_ok(c->path);
+}
+
+int guest_next_change(struct sv *rest, struct guest_change *ret)
+{
+	uint32_t narrow[2];
+	const char *p = rest->p;
+
+	if (!rest->n)
+		return 0;
+	if (rest->n < GUEST_CHANGE_HEAD)
+		return -1;
+	memcpy(narrow, p + 4, sizeof(narrow));
+	if (narrow[1] > GUEST_HEAD_BYTES || (unsigned char)p[2] > 1 || p[3] ||
+	    narrow[0] > rest->n - GUEST_CHANGE_HEAD ||
+	    narrow[1] > rest->n - GUEST_CHANGE_HEAD - narrow[0])
+		return -1;
+	*ret = (struct guest_change){
+		.kind = (enum guest_change_kind)(unsigned char)p[0],
+		.node = (enum guest_node)(unsigned char)p[1],
+		.has_sha = p[2],
+		.path = {p + GUEST_CHANGE_HEAD, narrow[0]},
+		.head = {p + GUEST_CHANGE_HEAD + narrow[0], narrow[1]},
+	};
+	memcpy(&ret->size, p + 12, sizeof(ret->size));
+	memcpy(ret->sha, p + 20, sizeof(ret->sha));
+	if (!change_ok(ret))
+		return -1;
+	rest->p += GUEST_CHANGE_HEAD + narrow[0] + narrow[1];
+	rest->n -= GUEST_CHANGE_HEAD + narrow[0] + narrow[1];
 	return 1;
 }

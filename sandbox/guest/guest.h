@@ -26,6 +26,7 @@
  *	  <--- GUEST_CALL_ENDED     {how, status, when}; or GUEST_FAILED: it was not run
  *	  GUEST_INTERRUPT, GUEST_KILL {slot}; the record's id is the call meant, 0 any
  *	  <--- GUEST_DIED           {slot, wait status, when}: an interpreter, between calls
+ *	  <--- GUEST_CHANGES        {what the call has changed beneath /workspace}
  *	  GUEST_FILE_OP     --->    list, read, write, delete beneath /workspace
  *	  <--- GUEST_FILE_DONE      {errno, what it is, descriptor}
  *	  EOF               --->    exit
@@ -33,7 +34,8 @@
  * The id of a GUEST_CALL or GUEST_FILE_OP is the keeper's, unique and not 0; its answers carry it.
  * Each call is answered by exactly one of GUEST_FAILED and GUEST_CALL_ENDED, each file operation
  * by one GUEST_FILE_DONE. GUEST_CALL_STARTED comes at most once, before either, and may be
- * missing: the call was killed or interrupted early, or its files could not be unpacked. After
+ * missing: the call ended at once, was killed or interrupted early, or its files could not be
+ * unpacked. A call of a language that is compiled is two GUEST_CALLs with one id (enum guest_part), the second when the first is answered. After
  * GUEST_FAILED a process that was started for the call is gone; an interpreter that was there goes on.
  *
  * Everything the guest sends is hostile bytes to the keeper. */
@@ -45,8 +47,17 @@
 #define GUEST_CTL_FD 3		/* the control socket */
 #define GUEST_SELF_FD 4		/* the guest's own program, closed by it at once */
 #define GUEST_RUN_DIR "/run/fumehood"	/* a session's, between guest and drivers: a tmpfs, mode 0700 */
-#define GUEST_MAX_ARGS 16
-#define GUEST_MAX_ENV 24
+#define GUEST_IMAGE_DIR "/opt/fumehood"	/* the operator's packages, read-only; may be missing */
+#define GUEST_MAX_ARGS 24
+#define GUEST_MAX_ENV 32
+
+/* What of a program's start a call is. */
+enum guest_part {
+	GUEST_WHOLE,
+	GUEST_COMPILES,	/* unpacks code and files; the arguments are those of `args` alone */
+	GUEST_COMPILED,	/* after it: the arguments of `args` and of the input; nothing is unpacked */
+	GUEST_PARTS
+};
 
 enum guest_type {
 	GUEST_RUN = 200,
@@ -65,6 +76,9 @@ enum guest_type {
 	GUEST_KILL,	/* u32 slot: SIGKILL to all of its session id; a file operation is given up */
 	GUEST_FILE_OP,	/* guest_put_file */
 	GUEST_FILE_DONE, /* guest -> keeper: guest_put_file_done */
+	GUEST_CHANGES,	/* guest -> keeper: guest_put_changes */
+	GUEST_LOOK,	/* these two between the guest and its own children */
+	GUEST_LOOKED,
 };
 
 /* GUEST_RUN: the fields in this order, then the fds in this order. Strings are borrowed. */
@@ -81,6 +95,7 @@ struct guest_run {
 	uint32_t rlimit_memory;		/* 1: no cgroup, bound memory and processes by rlimits */
 	uint32_t landlock;		/* 0: the kernel has none; else it must hold */
 	uint32_t probe;			/* 1: run the guest's own probes instead of a program */
+	enum guest_part part;		/* of a GUEST_CALL without a driver; else GUEST_WHOLE */
 	int out_fd, err_fd, filter_fd;	/* filter: struct sock_filter[] in a sealed memfd */
 	int code_fd, input_fd, stdin_fd; /* sealed memfds or -1 */
 };
@@ -124,6 +139,7 @@ struct guest_call {
 	struct sv driver;	/* its file name, "driver.py": it is started as
 				 * `interpreter args... /run/fumehood/driver.py` */
 	struct guest_run run;
+	bool last;		/* see GUEST_CHANGES */
 	int rich_fd;		/* write end of a pipe: descriptor 4 of the interpreter */
 	int driver_fd;		/* the driver's text, a sealed memfd */
 };
@@ -146,6 +162,7 @@ struct guest_word {
 				 * the process has ended */
 	uint32_t status;	/* exit code 0..255, or as of wait(2); GUEST_DIED: as of wait(2) */
 	uint32_t slot;		/* GUEST_DIED */
+	bool changes;		/* GUEST_CALL_ENDED: a GUEST_CHANGES of the same id follows */
 };
 /* By m->type, one of GUEST_CALL_STARTED, GUEST_CALL_ENDED, GUEST_DIED. get: the fd is the caller's. */
 void guest_put_word(struct ipc_msg *m, const struct guest_word *w);
@@ -193,6 +210,46 @@ struct guest_row {
 	int64_t mtime_ns, ctime_ns;
 	struct sv path;		/* borrowed from the list */
 };
+/* --- what a call has changed ----------------------------------------------------------------- */
+/* After each call the workspace is compared with what it was after the call before; what was written meanwhile by
+ * GUEST_WRITE, GUEST_DELETE and the files of the call itself is left out. So each change is told once, with the
+ * call that ended next: also one that another call, or something in the background, has made.
+ *
+ * Files count, symbolic links and whatever else is no folder; folders do not. A file has changed when it is another
+ * one, or its size, its times or its mode are others; a store through a shared mapping alters none of these on a
+ * tmpfs, and is not seen. A workspace of more than LOOK_ROWS entries, or that takes too long to be gone through, is known in
+ * part: then what is told is true, but not all (GUEST_MORE). A call after which nothing can have changed is told by
+ * GUEST_CALL_ENDED alone.
+ *
+ * After the `last` call of a session every process of the room is killed first: what is told then is what stays, and all
+ * files are told, also those that are as they were. Nothing can be called after it. */
+enum guest_change_kind { GUEST_SAME, GUEST_CREATED, GUEST_CHANGED, GUEST_DELETED };
+enum { GUEST_NOT_KNOWN = 2 };	/* flag beside GUEST_MORE: it could not be found out, fd is -1 */
+struct guest_changes {
+	uint32_t flags;
+	uint32_t total;		/* changes found; the list may hold fewer */
+	int fd;			/* a sealed memfd of rows as of guest_next_change, in the order of their paths; -1: none */
+};
+void guest_put_changes(struct ipc_msg *m, const struct guest_changes *c);
+int guest_get_changes(struct ipc_msg *m, struct guest_changes *c);	/* the fd is the caller's */
+
+#define GUEST_MAX_CHANGES 2000
+#define GUEST_MAX_CHANGES_BYTES ((size_t)2 << 20)
+#define GUEST_HEAD_BYTES 512
+/* {u8 kind, node, has_sha, 0; u32 path bytes, head bytes; u64 size; hash; path, head} */
+struct guest_change {
+	enum guest_change_kind kind;
+	enum guest_node node;	/* not a folder; of a deleted one what it was */
+	/* false: not a file or deleted, or too large, written to meanwhile, or not readable */
+	bool has_sha;
+	unsigned char sha[32];
+	uint64_t size;
+	struct sv path, head;	/* borrowed; head: what the file begins with */
+};
+#define GUEST_CHANGE_HEAD 52
+void guest_put_change(char dst[GUEST_CHANGE_HEAD], const struct guest_change *c);
+int guest_next_change(struct sv *rest, struct guest_change *ret);	/* 1, 0 at the end, -1 ill-formed */
+
 #define GUEST_ROW_HEAD 49
 #define GUEST_MAX_ROWS 100000
 /* Writes a row's head to dst. */

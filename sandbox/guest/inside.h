@@ -39,6 +39,7 @@ struct payload_call {
 	const struct guest_call *call;	/* its run has the session's limits and filter */
 	const struct room *room;
 	int fail_fd;
+	int log_fd;		/* of files_note_in, for what it unpacks */
 	int line_fd;		/* becomes 3 of an interpreter with a driver */
 };
 _Noreturn void payload_call_main(const struct payload_call *p);

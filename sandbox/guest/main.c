@@ -5,6 +5,7 @@
  * runs, two things can happen: a child ends, or the keeper speaks (only EOF is legal then). Death
  * of this process is death of the sandbox. */
 #include "sandbox/base/fd.h"
+#include "sandbox/base/slice.h"
 #include "sandbox/guest/session.h"
 
 #include <errno.h>
@@ -151,6 +152,7 @@ static void set_up(void)
 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "guest", 0, 0, 0);
+	slice_short();
 	close(GUEST_SELF_FD);
 	fd_set_cloexec(GUEST_CTL_FD, true);
 	sigfillset(&all);

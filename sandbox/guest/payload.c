@@ -23,6 +23,7 @@ struct start {
 };
 
 static int fail_to = -1;
+static int note_in = -1; /* a session's log, see files.h */
 
 static _Noreturn void fail(const char *stage)
 {
@@ -95,13 +96,23 @@ static void write_file(int dir, struct sv path, struct sv content)
 		fail("unpack files");
 }
 
-static void unpack(struct start *s, int dir, int input_fd)
+/* Whether the program that is to be started is the one this is for. */
+static bool concerns(enum guest_part part, enum guest_entry_kind kind)
 {
-	struct sv rest = input_fd >= 0 ? map_fd(input_fd) : (struct sv){"", 0};
+	return part == GUEST_COMPILES	? kind != GUEST_ARG
+	       : part == GUEST_COMPILED ? kind != GUEST_FILE
+					: true;
+}
+
+static void unpack(struct start *s, int dir, const struct guest_run *r)
+{
+	struct sv rest = r->input_fd >= 0 ? map_fd(r->input_fd) : (struct sv){"", 0};
 	struct guest_entry en;
 	int got;
 
 	while ((got = guest_next_entry(&rest, &en)) == 1) {
+		if (!concerns(r->part, en.kind))
+			continue;
 		if (en.kind == GUEST_ARG)
 			push(&s->argv, &s->argc, join(en.data, "", (struct sv){"", 0}));
 		else if (en.kind == GUEST_ENV)
@@ -122,6 +133,8 @@ static void prepare(struct start *s, const struct guest_run *r)
 
 	if (dir < 0)
 		fail("open /workspace");
+	if (note_in >= 0)
+		files_note_in(dir, note_in);
 	s->argv = mem_zalloc(sizeof(char *));
 	s->envp = mem_zalloc(sizeof(char *));
 	if (!s->argv || !s->envp)
@@ -143,12 +156,15 @@ static void prepare(struct start *s, const struct guest_run *r)
 	if (r->code_name.n) {
 		if (r->code_fd >= 0)
 			write_file(dir, r->code_name, map_fd(r->code_fd));
-		push(&s->argv, &s->argc, join(r->code_name, "", (struct sv){"", 0}));
+		if (r->part != GUEST_COMPILES)
+			push(&s->argv, &s->argc,
+			     join(r->code_name, "", (struct sv){"", 0}));
 	} else if (r->code_fd >= 0) {
 		push(&s->argv, &s->argc,
 		     join(map_fd(r->code_fd), "", (struct sv){"", 0}));
 	}
-	unpack(s, dir, r->input_fd);
+	unpack(s, dir, r);
+	files_note_in(-1, -1); /* dir's number will be another's */
 	if (fchdir(dir))
 		fail("enter /workspace");
 }
@@ -294,6 +310,7 @@ _Noreturn void payload_call_main(const struct payload_call *p)
 	int filter_fd = -1;
 
 	fail_to = p->fail_fd;
+	note_in = p->log_fd;
 	if (payload_enter(p->room))
 		fail("enter the room");
 	if (confine_limits(&r) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))

@@ -7,6 +7,7 @@
  *
  *	WAITS --GUEST_CALL--> UNPACKS --done--> WAITS, or FEEDS (stdin is a pipe) until the call ends
  *	WAITS --GUEST_FILE_OP--> FILE --done--> WAITS
+ *	WAITS --GUEST_LOOK--> LOOKS --done--> WAITS
  *
  * A GUEST_KILL before a job names a driver's call whose files are to be removed; it is not answered.
  *
@@ -14,7 +15,9 @@
  * holds it up until the keeper's deadline. */
 #include "sandbox/base/buf.h"
 #include "sandbox/base/fd.h"
+#include "sandbox/base/slice.h"
 #include "sandbox/guest/files.h"
+#include "sandbox/guest/look.h"
 #include "sandbox/guest/session.h"
 
 #include <errno.h>
@@ -24,12 +27,15 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define CLEAR_MS 2000 /* what no SIGKILL ends is the kernel's */
 
 /* --- the porter's side ------------------------------------------------------------------------ */
 
 struct shelf { /* what a porter works on */
-	int sock, workspace, run;
+	int sock, log, workspace, run;
 };
 
 /* What the input asks for beside files: the driver reads it from files of its own. */
@@ -211,6 +217,27 @@ static void serve_file(const struct shelf *k, struct ipc_msg *m)
 	fd_close(&f.data_fd);
 }
 
+static void serve_look(const struct shelf *k, struct ipc_msg *m)
+{
+	struct look_opts l = {.root = k->workspace, .base = -1, .log = k->log};
+	struct looked d;
+
+	l.all = ipc_get_u32(m);
+	l.log_from = ipc_get_u64(m);
+	if (ipc_get_u32(m))
+		l.base = ipc_take_fd(m);
+	if (!ipc_end(m))
+		_exit(1);
+	if (look_at(&l, &d))
+		_exit(1);
+	ipc_start(m, GUEST_LOOKED, m->id);
+	looks_put(m, &d);
+	answer(k, m);
+	fd_close(&l.base);
+	fd_close(&d.base);
+	fd_close(&d.changes);
+}
+
 static void remove_call(const struct shelf *k, uint64_t number)
 {
 	static const char *const endings[] = {"code", "in", "args", "env", "cwd"};
@@ -230,9 +257,12 @@ static _Noreturn void porter_main(const struct session *s, int sock)
 	struct shelf k = {.sock = 0};
 	struct ipc_msg m;
 
-	if (payload_enter(&s->room) || dup2(sock, 0) < 0 || close_range(1, ~0U, 0))
+	if (payload_enter(&s->room) || dup2(sock, 0) < 0 || dup2(s->look_log, 1) < 0 ||
+	    close_range(2, ~0U, 0))
 		_exit(1);
+	k.log = 1;
 	prctl(PR_SET_NAME, "porter", 0, 0, 0);
+	slice_short();
 	signal(SIGPIPE, SIG_IGN);
 	if (confine_privileges() || (s->base.landlock && confine_files(GUEST_RUN_DIR)))
 		_exit(1);
@@ -240,17 +270,41 @@ static _Noreturn void porter_main(const struct session *s, int sock)
 	k.run = open(GUEST_RUN_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (k.workspace < 0 || k.run < 0)
 		_exit(1);
+	files_note_in(k.workspace, k.log);
 	while (ipc_recv(k.sock, &m, NULL) == 1) {
 		if (m.type == GUEST_CALL)
 			serve_call(&k, &m);
 		else if (m.type == GUEST_FILE_OP)
 			serve_file(&k, &m);
+		else if (m.type == GUEST_LOOK)
+			serve_look(&k, &m);
 		else if (m.type == GUEST_KILL)
 			remove_call(&k, m.id);
 		else
 			_exit(1);
 	}
 	_exit(0);
+}
+
+/* Kills everything of the room but its init and this process: at once, so that whoever forks meanwhile has the signal
+ * already. What is dead is there until it is reaped. Not a porter: under Landlock it may signal none but its own.
+ *
+ * Must: hold no capability. Must not: touch a file. */
+static _Noreturn void clearer_main(const struct session *s, int sock)
+{
+	const struct timespec ms = {0, 1000000};
+	struct ipc_msg m;
+
+	if (payload_enter(&s->room) || confine_privileges())
+		_exit(1);
+	for (unsigned i = 0; i < CLEAR_MS; i++) {
+		if (kill(-1, SIGKILL) && errno == ESRCH) {
+			ipc_start(&m, GUEST_UP, 0);
+			_exit(ipc_send(sock, &m, NULL) ? 1 : 0);
+		}
+		nanosleep(&ms, NULL);
+	}
+	_exit(1);
 }
 
 /* --- the guest's side ------------------------------------------------------------------------- */
@@ -272,7 +326,7 @@ static struct porter *find(struct session *s, enum porter_job job)
 	return NULL;
 }
 
-static struct porter *hire(struct session *s)
+static struct porter *hire(struct session *s, enum porter_job job)
 {
 	struct porter *p = find(s, PORTER_NONE);
 	int pair[2];
@@ -282,6 +336,8 @@ static struct porter *hire(struct session *s)
 	if (!p || fd_socketpair(pair, NULL))
 		return NULL;
 	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid && job == PORTER_CLEARS)
+		clearer_main(s, pair[1]);
 	if (!pid)
 		porter_main(s, pair[1]);
 	fd_close(&pair[1]);
@@ -289,14 +345,19 @@ static struct porter *hire(struct session *s)
 		fd_close(&pair[0]);
 		return NULL;
 	}
-	*p = (struct porter){.job = PORTER_WAITS, .pid = pid, .sock = pair[0]};
+	*p = (struct porter){.job = job, .pid = pid, .sock = pair[0]};
 	return p;
 }
 
 void porter_spare(struct session *s)
 {
 	if (!find(s, PORTER_WAITS))
-		hire(s);
+		hire(s, PORTER_WAITS);
+}
+
+int porter_clear(struct session *s)
+{
+	return hire(s, PORTER_CLEARS) ? 0 : -1;
 }
 
 /* More than can be remembered stay where they are, until the folder is full. */
@@ -328,7 +389,7 @@ int porter_send(struct session *s, const struct porter *job, struct ipc_msg *m)
 		p = NULL;
 	}
 	if (!p) {
-		p = hire(s);
+		p = hire(s, PORTER_WAITS);
 		if (!p)
 			return -1;
 		if (send_job(s, p, m)) {
@@ -417,6 +478,25 @@ static int pass_unpacked(struct session *s, struct porter *p, struct ipc_msg *m)
 	return 0;
 }
 
+static int pass_look(struct session *s, struct porter *p, struct ipc_msg *m)
+{
+	if (m->id != p->id)
+		return -1;
+	/* it may be the one that makes the next */
+	rest(s, p);
+	if (!looks_answer(s, m))
+		return 0;
+	looks_lost(s);
+	return 0;
+}
+
+static int pass_cleared(struct session *s, struct porter *p)
+{
+	end(p);
+	looks_cleared(s);
+	return 0;
+}
+
 /* It has died, or said what it may not. */
 static void lose(struct session *s, struct porter *p)
 {
@@ -428,6 +508,8 @@ static void lose(struct session *s, struct porter *p)
 	} else if (was.job == PORTER_UNPACKS) {
 		failure_set(&s->tasks[was.task].failure, "unpack: killed", EIO);
 		task_event(s, &s->tasks[was.task], EV_NOT_UNPACKED);
+	} else if (was.job == PORTER_LOOKS || was.job == PORTER_CLEARS) {
+		looks_lost(s);
 	}
 }
 
@@ -444,6 +526,10 @@ void on_porter(struct session *s, struct porter *p)
 		bad = pass_file(s, p, &m);
 	else if (p->job == PORTER_UNPACKS)
 		bad = pass_unpacked(s, p, &m);
+	else if (p->job == PORTER_LOOKS)
+		bad = pass_look(s, p, &m);
+	else if (p->job == PORTER_CLEARS && m.type == GUEST_UP)
+		bad = pass_cleared(s, p);
 	ipc_finish(&m);
 	if (bad)
 		lose(s, p);
@@ -465,8 +551,12 @@ bool porter_cancel(struct session *s, uint64_t id)
 	for (unsigned i = 0; i < PORTERS; i++) {
 		struct porter *p = &s->porters[i];
 
-		if (p->job != PORTER_FILE || p->id != id)
+		if ((p->job != PORTER_FILE && p->job != PORTER_LOOKS) || p->id != id)
 			continue;
+		if (p->job == PORTER_LOOKS) {
+			lose(s, p);
+			return true;
+		}
 		end(p);
 		file_done(id, &(struct guest_file_done){.sys = ECANCELED, .fd = -1});
 		return true;

@@ -4,6 +4,7 @@
 #include "sandbox/base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stddef.h>
@@ -147,6 +148,8 @@ static void collect(const struct session *s, struct watches *w)
 			add(w, t->pidfd, FROM_EXIT, i);
 		if (t->state == TASK_ENDING)
 			w->timeout_ms = 1;
+		else if (task_is_untold(t) && w->timeout_ms < 0)
+			w->timeout_ms = TASK_TELL_MS;
 	}
 	add(w, s->room.pidfd, FROM_ROOM, 0);
 	add(w, GUEST_CTL_FD, FROM_KEEPER, 0);
@@ -196,6 +199,8 @@ static void round_of(struct session *s, struct watches *w)
 	for (unsigned i = 0; i < TASKS; i++)
 		if (s->tasks[i].state == TASK_ENDING)
 			task_end_step(s, &s->tasks[i]);
+		else if (task_is_untold(&s->tasks[i]))
+			task_tell(&s->tasks[i]);
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
@@ -207,8 +212,9 @@ static int open_room(struct session *s, int *ret_ws, struct failure *f)
 	if (room_start(&s->base, ROOM_STANDING, &s->room, f))
 		return -1;
 	*ret_ws = room_workspace(&s->room);
+	s->workspace_fd = fcntl(*ret_ws, F_DUPFD_CLOEXEC, 0);
 	failure_set(f, "enter the room", 0);
-	if (*ret_ws >= 0 && !fstat(*ret_ws, &s->workspace) &&
+	if (s->workspace_fd >= 0 && !looks_open(s) && !fstat(*ret_ws, &s->workspace) &&
 	    !setns(s->room.pidfd, CLONE_NEWPID))
 		return 0;
 	f->sys = errno;

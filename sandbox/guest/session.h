@@ -5,7 +5,7 @@
  * in the room without any privilege (porter.c, files.c). Three kinds of children live in the room:
  *
  *	task	an interpreter (one per slot) or a program of its own: hostile
- *	porter	unpacks a call's files, feeds its stdin, serves GUEST_FILE_OP: our code among hostile files; a
+ *	porter	unpacks a call's files, feeds its stdin, serves GUEST_FILE_OP, looks what has changed: our code among hostile files; a
  *		program of the room may kill or stop it, which costs the call it worked for
  *	init	the room's; when it dies, the session is over
  *
@@ -26,6 +26,7 @@
 #define SANDBOX_GUEST_SESSION_H
 
 #include "sandbox/guest/inside.h"
+#include "sandbox/guest/look.h"
 
 #include <sys/stat.h>
 
@@ -66,6 +67,8 @@ enum task_event {
 };
 
 #define TASK_LINE_SIZE 64
+#define TASK_TELL_MS 2
+#define TASK_INLINE_BYTES 16384 /* of code; with its order well below what a socket's buffer takes at once */
 
 struct task {
 	enum task_state state;
@@ -77,7 +80,11 @@ struct task {
 	bool told;			/* GUEST_CALL_STARTED has been sent */
 	bool unpacked;			/* its files are there */
 	bool interrupted;		/* before it ran: it will not run */
+	bool takes_code;		/* the driver said so: on its line, instead of in a file */
+	bool compiles;			/* the call it has is the first of two */
+	bool last;			/* it is the session's last */
 	uint32_t code;			/* of `end` */
+	uint64_t run_us;		/* when it was given the call */
 	uint64_t ended_us;
 	unsigned sweeps;
 	struct failure failure;		/* why the call was not run; stage "": no failure */
@@ -96,6 +103,8 @@ enum porter_job {
 	PORTER_UNPACKS,	/* for task `task` */
 	PORTER_FEEDS,	/* has unpacked; copies the call's stdin into a FIFO until killed or done */
 	PORTER_FILE,	/* file operation `id` */
+	PORTER_LOOKS,	/* at what call `id` has changed */
+	PORTER_CLEARS,	/* the room */
 };
 
 struct porter {
@@ -108,7 +117,13 @@ struct porter {
 
 #define FORGET_MAX 16
 
-#define PORTERS (2 * GUEST_SLOTS + GUEST_FILE_OPS + 1)
+#define PORTERS (2 * GUEST_SLOTS + GUEST_FILE_OPS + 2)
+
+/* A call after which the workspace is to be looked at. */
+struct look_due {
+	uint64_t call;
+	bool last;
+};
 
 struct session {
 	struct guest_run base;		/* limits, landlock, filter_fd */
@@ -120,6 +135,15 @@ struct session {
 	/* calls whose files nobody will read: the next porter at work removes them */
 	uint64_t forget[FORGET_MAX];
 	unsigned nforget;
+	/* looks.c's */
+	int workspace_fd;		/* owned; nothing but its numbers is ever looked at */
+	int look_log, look_base;	/* owned; see look.h */
+	uint64_t log_from;
+	struct look_due looks[TASKS];	/* the first is under way if `looking` */
+	unsigned nlooks, tries;
+	bool looking;
+	bool over;			/* the last call has ended, */
+	bool cleared;			/* and nothing of the room is left */
 };
 
 /* Never returns: ends with the keeper. r's fds are taken. */
@@ -128,6 +152,9 @@ _Noreturn void session_main(uint64_t id, struct guest_run *r);
 /* Starts, or hands to its interpreter, what c says; takes its fds. */
 void task_call(struct session *s, uint64_t id, struct guest_call *c);
 void task_event(struct session *s, struct task *t, enum task_event ev);
+/* Tells that a call has started TASK_TELL_MS after it has: most have ended by then, and need no such news. */
+bool task_is_untold(const struct task *t);
+void task_tell(struct task *t);
 void on_task_failure(struct session *s, struct task *t);
 void on_task_line(struct session *s, struct task *t);
 void on_task_exit(struct session *s, struct task *t);
@@ -149,5 +176,16 @@ bool porter_cancel(struct session *s, uint64_t id);
 void porter_forget(struct session *s, uint64_t number);
 /* One that waits, if there is none. */
 void porter_spare(struct session *s);
+int porter_clear(struct session *s);	/* everything of the room is killed; then looks_cleared. 0 or -1 */
+
+/* --- looks (looks.c) --------------------------------------------------------------------------- */
+int looks_open(struct session *s);	/* 0 or -1 */
+/* Whether the call that t has can have changed anything, or is the last: then looks_begin is to follow its end. */
+bool looks_wanted(const struct session *s, const struct task *t);
+void looks_begin(struct session *s, uint64_t call, bool last);
+int looks_answer(struct session *s, struct ipc_msg *m);	/* a porter's; -1: not one */
+void looks_lost(struct session *s);	/* the porter, and its work */
+void looks_cleared(struct session *s);
+void looks_put(struct ipc_msg *m, const struct looked *d);	/* GUEST_LOOKED: the porter's */
 
 #endif

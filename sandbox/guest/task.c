@@ -64,16 +64,45 @@ static void finish_call(struct session *s, struct task *t)
 			       .when_us = guest_now_us()};
 	const uint64_t call = t->call;
 
+	w.changes = looks_wanted(s, t);
 	t->call = 0;
 	t->state = TASK_IDLE;
 	porter_drop(s, index_of(s, t));
 	tell_word(GUEST_CALL_ENDED, call, &w);
+	if (w.changes)
+		looks_begin(s, call, t->last);
+}
+
+/* It must be looking for this: a buffer that is full or gone is its own doing. */
+static void give_order(struct session *s, struct task *t, struct sv order)
+{
+	if (t->line < 0 || send(t->line, order.p, order.n,
+				MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)order.n) {
+		do_kill(s, t);
+		return;
+	}
+	t->state = TASK_RUNNING;
+	t->run_us = guest_now_us();
+}
+
+bool task_is_untold(const struct task *t)
+{
+	return t->state == TASK_RUNNING && !t->told;
+}
+
+void task_tell(struct task *t)
+{
+	struct guest_word w = {.pidfd = -1, .when_us = t->run_us};
+
+	if (guest_now_us() - t->run_us < TASK_TELL_MS * 1000)
+		return;
+	t->told = true;
+	tell_word(GUEST_CALL_STARTED, t->call, &w);
 }
 
 /* An interpreter that is up and whose call's files are there. */
 static void run(struct session *s, struct task *t)
 {
-	struct guest_word w = {.pidfd = -1};
 	char line[40];
 	int n = snprintf(line, sizeof(line), "run %llu\n",
 			 (unsigned long long)t->number);
@@ -84,16 +113,7 @@ static void run(struct session *s, struct task *t)
 		finish_call(s, t);
 		return;
 	}
-	/* it must be looking for this: a buffer that is full or gone is its own doing */
-	if (t->line < 0 ||
-	    send(t->line, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n) {
-		do_kill(s, t);
-		return;
-	}
-	t->state = TASK_RUNNING;
-	w.when_us = guest_now_us();
-	if (!t->told)
-		tell_word(GUEST_CALL_STARTED, t->call, &w);
+	give_order(s, t, (struct sv){line, (size_t)n});
 }
 
 static void do_exec(struct session *s, struct task *t)
@@ -222,6 +242,7 @@ static void bury(struct session *s, struct task *t)
 	while (waitpid(t->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	w.status = (uint32_t)status;
+	w.changes = was.call && !was.failure.stage[0] && looks_wanted(s, &was);
 	fd_close(&t->pidfd);
 	*t = (struct task){.pidfd = -1, .fail_fd = -1, .line = -1};
 	if (was.call && was.number)
@@ -232,6 +253,8 @@ static void bury(struct session *s, struct task *t)
 		tell_word(GUEST_CALL_ENDED, was.call, &w);
 	else
 		tell_word(GUEST_DIED, 0, &w);
+	if (w.changes)
+		looks_begin(s, was.call, was.last);
 }
 
 static bool leader_is_dead(const struct task *t)
@@ -279,6 +302,7 @@ static int start(struct session *s, struct task *t, struct guest_call *c)
 	if (!pid)
 		payload_call_main(&(struct payload_call){.call = c,
 							 .room = &s->room,
+							 .log_fd = s->look_log,
 							 .fail_fd = failed[1],
 							 .line_fd = line[1]});
 	fd_close(&failed[1]);
@@ -324,7 +348,7 @@ static int ready(struct session *s, struct task *t, struct guest_call *c,
 {
 	if (t && t->state == TASK_ENDING && !t->call)
 		end_at_once(s, t);
-	if (!t || (t->state != TASK_FREE && t->state != TASK_IDLE)) {
+	if (!t || s->over || (t->state != TASK_FREE && t->state != TASK_IDLE)) {
 		failure_set(f, "busy", EBUSY);
 		return -1;
 	}
@@ -350,7 +374,6 @@ static int unpack(struct session *s, struct task *t, const struct guest_call *c)
 	struct guest_call files = *c;
 	struct ipc_msg m;
 
-	t->number = ++s->last_number;
 	files.run.nargs = files.run.nenv = 0;
 	files.run.interpreter = files.run.code_name = SV("");
 	files.run.out_fd = files.run.err_fd = files.run.filter_fd = -1;
@@ -358,6 +381,26 @@ static int unpack(struct session *s, struct task *t, const struct guest_call *c)
 	ipc_start(&m, GUEST_CALL, t->number);
 	guest_put_call(&m, &files);
 	return porter_send(s, &job, &m);
+}
+
+/* Short code and nothing else: an interpreter that waits for it gets it without a porter and a file,
+ * which would take longer than the code does. False: not so. */
+static bool hand_over(struct session *s, struct task *t, const struct guest_call *c)
+{
+	static char order[64 + TASK_INLINE_BYTES];
+	const int64_t size = c->run.input_fd < 0 && c->run.stdin_fd < 0
+				     ? fd_size(c->run.code_fd)
+				     : -1;
+	size_t head;
+
+	if (t->fresh || !t->takes_code || size < 0 || size > TASK_INLINE_BYTES)
+		return false;
+	head = (size_t)snprintf(order, 64, "code %llu %lld\n",
+				(unsigned long long)t->number, (long long)size);
+	if (pread(c->run.code_fd, order + head, (size_t)size, 0) != size)
+		return false;
+	give_order(s, t, (struct sv){order, head + (size_t)size});
+	return true;
 }
 
 void task_call(struct session *s, uint64_t id, struct guest_call *c)
@@ -372,11 +415,15 @@ void task_call(struct session *s, uint64_t id, struct guest_call *c)
 	}
 	t->call = id;
 	t->fresh = t->state == TASK_STARTING;
+	t->compiles = c->run.part == GUEST_COMPILES;
+	t->last = c->last && !t->compiles;
 	t->told = t->interrupted = t->unpacked = false;
 	t->failure.stage[0] = '\0';
 	if (!t->fresh)
 		t->state = TASK_UNPACKING;
-	if (c->driver.n && unpack(s, t, c)) {
+	if (c->driver.n)
+		t->number = ++s->last_number;
+	if (c->driver.n && !hand_over(s, t, c) && unpack(s, t, c)) {
 		failure_set(&t->failure, "fork a porter", errno);
 		task_event(s, t, EV_NOT_UNPACKED);
 	}
@@ -402,14 +449,15 @@ void on_task_failure(struct session *s, struct task *t)
 	task_event(s, t, EV_NOT_STARTED);
 }
 
-/* "up", or "end N CODE". */
+/* "up", "up inline", or "end N CODE". */
 static enum task_event read_line(struct task *t, struct sv line)
 {
 	bool more = true;
 	struct sv word, number;
 	uint64_t n, code;
 
-	if (sv_eq(line, SV("up")))
+	t->takes_code |= sv_eq(line, SV("up inline"));
+	if (sv_eq(line, SV("up")) || sv_eq(line, SV("up inline")))
 		return EV_UP;
 	if (!sv_cut(&line, ' ', &more, &word) || !sv_eq(word, SV("end")) || !more ||
 	    !sv_cut(&line, ' ', &more, &number) || !more || sv_to_u64(number, &n) ||

@@ -7,6 +7,7 @@
  * it stays an empty folder. */
 #include "sandbox/base/mem.h"
 #include "sandbox/guest/guest.h"
+#include "sandbox/launch/child.h"
 #include "sandbox/launch/host.h"
 
 const char *const host_etc_paths[HOST_ETC_FILES] = {"/etc/passwd", "/etc/group",
@@ -65,6 +66,18 @@ static void add_all(struct launch_host *h, unsigned *n, const char *const *list,
 		add(h, n, list[i]);
 }
 
+/* What runtimes that are here read below /etc, as far as it is there. Rows may name the same. */
+static void add_config(struct launch_host *h, unsigned *n)
+{
+	for (unsigned i = 0; i < pol_runtimes_count; i++)
+		for (const char *const *at = pol_runtimes[i].etc;
+		     h->facts.host.path[i][0] && *at; at++) {
+			add(h, n, "--ro-bind-try");
+			add(h, n, *at);
+			add(h, n, *at);
+		}
+}
+
 void host_build_argv(struct launch_host *h)
 {
 	unsigned n = 0;
@@ -80,6 +93,12 @@ void host_build_argv(struct launch_host *h)
 		add(h, &n, to[0] ? to : top_dirs[i]);
 		add(h, &n, top_dirs[i]);
 	}
+	if (h->image >= 0) {
+		add(h, &n, "--ro-bind");
+		add(h, &n, CHILD_IMAGE_AT);
+		add(h, &n, GUEST_IMAGE_DIR);
+	}
+	add_config(h, &n);
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++) {
 		add(h, &n, "--perms");
 		add(h, &n, "0444");

@@ -39,20 +39,17 @@ ssize_t cgroup_read(int dir, const char *file, char *dst, size_t size)
 	AUTO_FD fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
 
+	/* fd_close, which comes last, leaves errno alone */
 	dst[n > 0 ? n : 0] = '\0';
 	return n;
 }
 
-uint64_t cgroup_number(int dir, const char *file, const char *key)
+static uint64_t number_in(const char *text, const char *key)
 {
-	char text[4096];
-	struct sv rest, line, k = sv_of(key);
+	struct sv rest = sv_of(text), line, k = sv_of(key);
 	bool more = true;
 	uint64_t v;
 
-	if (cgroup_read(dir, file, text, sizeof(text)) < 0)
-		return 0;
-	rest = sv_of(text);
 	while (sv_cut(&rest, '\n', &more, &line)) {
 		if (!sv_starts(line, k))
 			continue;
@@ -61,6 +58,14 @@ uint64_t cgroup_number(int dir, const char *file, const char *key)
 			return v;
 	}
 	return 0;
+}
+
+uint64_t cgroup_number(int dir, const char *file, const char *key)
+{
+	char text[4096];
+
+	return cgroup_read(dir, file, text, sizeof(text)) < 0 ? 0
+							      : number_in(text, key);
 }
 
 static int write_number(int dir, const char *file, uint64_t v)
@@ -141,12 +146,41 @@ static int open_dirs(struct launch_cgroup *cg)
 	return 0;
 }
 
+/* Opened once: a session's are read at both ends of each of its calls, and opening takes longer. */
+static void open_counters(struct launch_cgroup *cg)
+{
+	static const char *const v1[LAUNCH_CG_COUNTERS] = {
+		"cpuacct.usage", "memory.max_usage_in_bytes", "memory.oom_control",
+		"pids.events"};
+	static const char *const v2[LAUNCH_CG_COUNTERS] = {
+		"cpu.stat", "memory.peak", "memory.events", "pids.events"};
+	const struct launch_cgroups *in = cg->in;
+	const int at[LAUNCH_CG_COUNTERS] = {in->cpuacct, in->memory, in->memory,
+					    in->pids};
+
+	for (unsigned i = 0; i < LAUNCH_CG_COUNTERS; i++)
+		if (in->kind == LAUNCH_CG_V2)
+			cg->counter[i] =
+				openat(cg->dir[0], v2[i], O_RDONLY | O_CLOEXEC);
+		else if (at[i] >= 0)
+			cg->counter[i] =
+				openat(cg->dir[at[i]], v1[i], O_RDONLY | O_CLOEXEC);
+}
+
+void launch_cgroup_joined(struct launch_cgroup *cg)
+{
+	for (unsigned i = 0; i < cg->ndirs; i++)
+		fd_close(&cg->join[i]);
+}
+
 int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
 		       struct launch_cgroup *ret, struct err *e)
 {
 	struct launch_cgroup cg = {.in = c, .oom_event = -1};
 	int bad;
 
+	for (unsigned i = 0; i < LAUNCH_CG_COUNTERS; i++)
+		cg.counter[i] = -1;
 	snprintf(cg.name, sizeof(cg.name), "r%u", c->next++);
 	if (c->kind == LAUNCH_CG_NONE) {
 		*ret = cg;
@@ -162,34 +196,37 @@ int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits
 		launch_cgroup_remove(&cg);
 		return -1;
 	}
+	open_counters(&cg);
 	*ret = cg;
 	return 0;
 }
 
+static uint64_t count(const struct launch_cgroup *cg, unsigned which, const char *key)
+{
+	char text[4096];
+	ssize_t n = cg->counter[which] < 0
+			    ? -1
+			    : pread(cg->counter[which], text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return 0;
+	text[n] = '\0';
+	return number_in(text, key);
+}
+
 void launch_cgroup_usage(const struct launch_cgroup *cg, struct launch_usage *ret)
 {
-	const struct launch_cgroups *in = cg->in;
+	const bool v2 = cg->ndirs && cg->in->kind == LAUNCH_CG_V2;
 
 	*ret = (struct launch_usage){0};
 	if (!cg->ndirs)
 		return;
-	if (in->kind == LAUNCH_CG_V2) {
-		ret->limits_gone = faccessat(cg->dir[0], "memory.max", F_OK, 0) != 0;
-		ret->cpu_us = cgroup_number(cg->dir[0], "cpu.stat", "usage_usec ");
-		ret->peak_memory_bytes = cgroup_number(cg->dir[0], "memory.peak", "");
-		ret->oom_kills =
-			cgroup_number(cg->dir[0], "memory.events", "oom_kill ");
-		ret->pids_denied = cgroup_number(cg->dir[0], "pids.events", "max ");
-		return;
-	}
-	ret->peak_memory_bytes =
-		cgroup_number(cg->dir[in->memory], "memory.max_usage_in_bytes", "");
-	ret->oom_kills =
-		cgroup_number(cg->dir[in->memory], "memory.oom_control", "oom_kill ");
-	ret->pids_denied = cgroup_number(cg->dir[in->pids], "pids.events", "max ");
-	if (in->cpuacct >= 0)
-		ret->cpu_us =
-			cgroup_number(cg->dir[in->cpuacct], "cpuacct.usage", "") / 1000;
+	ret->limits_gone = v2 && faccessat(cg->dir[0], "memory.max", F_OK, 0) != 0;
+	ret->cpu_us = v2 ? count(cg, LAUNCH_CG_CPU, "usage_usec ")
+			 : count(cg, LAUNCH_CG_CPU, "") / 1000;
+	ret->peak_memory_bytes = count(cg, LAUNCH_CG_PEAK, "");
+	ret->oom_kills = count(cg, LAUNCH_CG_OOM, "oom_kill ");
+	ret->pids_denied = count(cg, LAUNCH_CG_PIDS, "max ");
 }
 
 void cgroup_kill_dir(int dir)
@@ -219,12 +256,15 @@ void launch_cgroup_kill(const struct launch_cgroup *cg)
 bool launch_cgroup_is_empty(const struct launch_cgroup *cg)
 {
 	char text[64];
+	ssize_t n;
 
 	if (!cg->ndirs)
 		return true;
 	if (cg->in->kind == LAUNCH_CG_V2)
 		return !cgroup_number(cg->dir[0], "cgroup.events", "populated ");
-	return cgroup_read(cg->dir[0], "cgroup.procs", text, sizeof(text)) == 0;
+	/* removed: by another server, which found that our first process had died */
+	n = cgroup_read(cg->dir[0], "cgroup.procs", text, sizeof(text));
+	return !n || (n < 0 && (errno == ENOENT || errno == ENODEV));
 }
 
 int launch_cgroup_remove(struct launch_cgroup *cg)
@@ -237,6 +277,9 @@ int launch_cgroup_remove(struct launch_cgroup *cg)
 		fd_close(&cg->dir[i]);
 		fd_close(&cg->join[i]);
 	}
+	if (cg->ndirs)
+		for (unsigned i = 0; i < LAUNCH_CG_COUNTERS; i++)
+			fd_close(&cg->counter[i]);
 	cg->ndirs = 0;
 	fd_close(&cg->oom_event);
 	return 0;

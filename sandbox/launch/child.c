@@ -1,7 +1,7 @@
-/* child.c: the one fork and exec of the host side.
+/* child.c: the fork and exec of roles and sandboxes; what the operator has done is in installer.c.
  *
  * Order in the child, each step for a reason: signals to their defaults; cgroup while still root;
- * uid, never 0 for a sandbox; the death signal after the uid change, which would clear it; then a
+ * uid, never 0 for a sandbox; the image; the death signal after the changes of ids, which would clear it; then a
  * look whether the parent died in between; descriptors; exec. */
 #include "sandbox/launch/child.h"
 
@@ -14,6 +14,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -75,6 +76,42 @@ static int join_v1(const struct launch_cgroup *cg)
 	return 0;
 }
 
+static int write_own(const char *path, const char *text)
+{
+	AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : fd_write_all(fd, text, strlen(text));
+}
+
+/* The image is beneath the state folder, which a sandbox's uid may not pass, and bubblewrap wants a
+ * path. The one thing of a process that goes along into a new mount namespace, without a path being walked,
+ * is its working folder: so it is bound to a place that has one. The user namespace that this takes has the
+ * child's own ids and is all the child will ever have been in; its capabilities end with exec.
+ *
+ * Must: run as the child's last uid. Must not: leave the working folder there, nor change a mount the host
+ * sees: the new namespace's are slaves, and are made private before. */
+static int bring_image(const struct child_image *m)
+{
+	/* after a change of uid the files in /proc/self would be root's */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) || fchdir(m->dir) ||
+	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
+	    write_own("/proc/self/setgroups", "deny") ||
+	    write_own("/proc/self/uid_map", m->uid_map) ||
+	    write_own("/proc/self/gid_map", m->gid_map))
+		return -1;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount(".", CHILD_IMAGE_AT, NULL, MS_BIND | MS_REC, NULL))
+		return -1;
+	return chdir("/");
+}
+
+void child_image_make(struct child_image *ret, int dir, uint32_t uid, uint32_t gid)
+{
+	ret->dir = dir;
+	snprintf(ret->uid_map, sizeof(ret->uid_map), "%u %u 1", uid, uid);
+	snprintf(ret->gid_map, sizeof(ret->gid_map), "%u %u 1", gid, gid);
+}
+
 static _Noreturn void child_main(const struct child_plan *p)
 {
 	int program = fcntl(p->program, F_DUPFD_CLOEXEC, HIGH_FD);
@@ -84,6 +121,8 @@ static _Noreturn void child_main(const struct child_plan *p)
 		fail("cannot join the cgroup");
 	if (p->change_uid && become(p->uid))
 		fail("cannot change to an unprivileged uid");
+	if (p->image && bring_image(p->image))
+		fail("cannot bring the image in");
 	if (prctl(PR_SET_PDEATHSIG, p->death_signal, 0, 0, 0) || getppid() != p->parent)
 		fail("the parent has gone");
 	if (program < 0 || place_fds(p->fds, p->nfds))

@@ -31,6 +31,16 @@ static void note(struct launch_host *h, const char *text)
 			 text);
 }
 
+void host_image(const struct launch_host *h, uint32_t uid_slot, struct child_image *ret)
+{
+	const uint32_t uid = h->uid_base + uid_slot;
+
+	if (h->facts.root)
+		child_image_make(ret, h->image, uid, uid);
+	else
+		child_image_make(ret, h->image, getuid(), getgid());
+}
+
 /* --- bwrap ------------------------------------------------------------------------------------ */
 
 /* A program others could change, or one that gains privileges, is not run. */
@@ -87,18 +97,20 @@ static int find_bwrap(struct launch_host *h, const char *given, struct err *e)
 		"run `make deps` in the source tree, or: apt-get install bubblewrap");
 }
 
-/* "bubblewrap 0.12.0": asked once, under the uid a sandbox would have. */
-static int ask_bwrap_version(struct launch_host *h, struct err *e)
+/* bwrap's answer to --version, started as for a sandbox; "" when there is none. */
+static int ask_bwrap(struct launch_host *h, char *text, size_t size, struct err *e)
 {
+	struct child_image image;
 	char name[] = "bwrap", option[] = "--version";
 	char *const argv[] = {name, option, NULL}, *const envp[] = {NULL};
-	char text[128];
 	int out[2];
 	ssize_t n;
 	pid_t pid;
 
 	if (fd_pipe(out, e))
 		return -1;
+	if (h->image >= 0)
+		host_image(h, 0, &image);
 	int fds[3] = {h->null, out[1], out[1]};
 	pid = child_start(&(struct child_plan){.program = h->bwrap,
 					       .argv = argv,
@@ -108,15 +120,24 @@ static int ask_bwrap_version(struct launch_host *h, struct err *e)
 					       .parent = getpid(),
 					       .death_signal = SIGKILL,
 					       .change_uid = h->facts.root,
-					       .uid = h->uid_base},
+					       .uid = h->uid_base,
+					       .image = h->image >= 0 ? &image : NULL},
 			  NULL, e);
 	fd_close(&out[1]);
-	n = pid < 0 ? -1 : read(out[0], text, sizeof(text) - 1);
+	n = pid < 0 ? -1 : read(out[0], text, size - 1);
 	fd_close(&out[0]);
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
 	text[n > 0 ? n : 0] = '\0';
-	if (n <= 0 || !sv_starts(sv_of(text), SV("bubblewrap "))) {
+	return n > 0 && sv_starts(sv_of(text), SV("bubblewrap ")) ? 0 : -1;
+}
+
+/* "bubblewrap 0.12.0": asked once, under the uid a sandbox would have. */
+static int ask_bwrap_version(struct launch_host *h, struct err *e)
+{
+	char text[128] = "";
+
+	if (ask_bwrap(h, text, sizeof(text), e)) {
 		err_set(e, ERR_UNAVAILABLE, "%s does not answer --version: %.60s",
 			h->facts.bwrap_path, text);
 		return err_fix(
@@ -125,6 +146,25 @@ static int ask_bwrap_version(struct launch_host *h, struct err *e)
 	}
 	return sv_copy(sv_trim(sv_of(text + 11)), h->facts.bwrap_version,
 		       sizeof(h->facts.bwrap_version));
+}
+
+/* Tried once: no sandbox could be made later if this does not work. */
+static int take_image(struct launch_host *h, int dir, struct err *e)
+{
+	char text[128] = "";
+
+	/* O_PATH: its lock stays with the descriptor that has it */
+	h->image = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (h->image < 0)
+		return err_sys(e, "open the image's folder");
+	if (!ask_bwrap(h, text, sizeof(text), e))
+		return 0;
+	err_clear(e);
+	err_set(e, ERR_UNAVAILABLE,
+		"the image cannot be brought into a sandbox: %.100s", text);
+	return err_fix(e,
+		       "`fumehood doctor` says what keeps user namespaces from being "
+		       "made; AppArmor must allow them to fumehood too");
 }
 
 static void judge_bwrap_version(struct launch_host *h)
@@ -203,16 +243,31 @@ static int load_filters(struct launch_host *h, struct err *e)
 	return 0;
 }
 
+static void find_program(const char *const *list, char *dst, size_t size)
+{
+	dst[0] = '\0';
+	for (; *list && !dst[0]; list++)
+		if (!access(*list, X_OK))
+			snprintf(dst, size, "%s", *list);
+}
+
 static void find_runtimes(struct launch_host *h)
 {
+	struct pol_host *host = &h->facts.host;
+
 	must(pol_runtimes_count <= POL_MAX_RUNTIMES);
-	for (unsigned i = 0; i < pol_runtimes_count; i++)
-		for (const char *const *p = pol_runtimes[i].find; *p; p++)
-			if (!access(*p, X_OK)) {
-				snprintf(h->facts.host.path[i],
-					 sizeof(h->facts.host.path[i]), "%s", *p);
-				break;
-			}
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *rt = &pol_runtimes[i];
+		const bool two = rt->compile.find[0] && rt->find[0];
+
+		find_program(rt->compile.find[0] ? rt->compile.find : rt->find,
+			     host->path[i], sizeof(host->path[i]));
+		if (!two)
+			continue;
+		find_program(rt->find, host->runner[i], sizeof(host->runner[i]));
+		if (!host->runner[i][0]) /* half of it is of no use */
+			host->path[i][0] = '\0';
+	}
 }
 
 static void find_top_dirs(struct launch_host *h)
@@ -313,7 +368,7 @@ int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
 
 	if (!h)
 		return err_set(e, ERR_LIMIT, "no memory");
-	h->bwrap = h->guest = h->null = h->uid_lock = -1;
+	h->bwrap = h->guest = h->null = h->uid_lock = h->image = -1;
 	memset(h->etc, -1, sizeof(h->etc));
 	memset(h->filters, -1, sizeof(h->filters));
 	find_uids(h, o);
@@ -332,6 +387,10 @@ int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
 	h->facts.landlock_abi = abi > 0 ? (uint32_t)abi : 0;
 	if (h->facts.landlock_abi < 6)
 		note(h, "the kernel's Landlock lacks scopes (ABI 6, Linux 6.12)");
+	if (o->image && take_image(h, *o->image, e)) {
+		launch_host_free(h);
+		return -1;
+	}
 	find_runtimes(h);
 	find_top_dirs(h);
 	host_build_argv(h);
@@ -347,6 +406,7 @@ void launch_host_free(struct launch_host *h)
 	fd_close(&h->guest);
 	fd_close(&h->null);
 	fd_close(&h->uid_lock);
+	fd_close(&h->image);
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fd_close(&h->etc[i]);
 	for (unsigned i = 0; i < ARRAY_LEN(h->filters); i++)

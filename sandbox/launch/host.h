@@ -4,10 +4,10 @@
 
 #include "sandbox/launch/launch.h"
 
-#define HOST_MAX_UIDS 256
+#define HOST_MAX_UIDS LAUNCH_MAX_UIDS
 #define HOST_ETC_FILES 4
 #define HOST_TOP_DIRS 5
-#define HOST_MAX_ARGV 160
+#define HOST_MAX_ARGV (160 + 3 * 8 * POL_MAX_RUNTIMES)
 
 struct launch_host {
 	struct launch_facts facts;
@@ -15,6 +15,7 @@ struct launch_host {
 	int guest;			/* sealed memfd; owned */
 	int null;			/* /dev/null; owned */
 	int uid_lock;			/* on this server's block of uids; owned, -1: none */
+	int image;			/* the image's folder, O_PATH; owned, -1: none */
 	int etc[HOST_ETC_FILES];	/* sealed memfds; owned */
 	int filters[POL_MAX_RUNTIMES + 1]; /* sealed memfds per runtime; last: no runtime; owned,
 					    * -1 where it is the last one */
@@ -27,6 +28,9 @@ struct launch_host {
 
 /* /etc files every sandbox has, in the order of `etc`. */
 extern const char *const host_etc_paths[HOST_ETC_FILES];
+/* The image, as the child in that uid slot brings it in; only if there is one. */
+struct child_image;
+void host_image(const struct launch_host *h, uint32_t uid_slot, struct child_image *ret);
 /* Fills h->argv: the one place that says what bwrap is told. */
 void host_build_argv(struct launch_host *h);
 

@@ -40,6 +40,9 @@ struct launch_cgroups {
 	unsigned next;			/* number of the next cgroup */
 };
 
+/* What a cgroup counts: CPU time, peak of memory, kills for want of memory, forks denied. */
+enum { LAUNCH_CG_CPU, LAUNCH_CG_PEAK, LAUNCH_CG_OOM, LAUNCH_CG_PIDS, LAUNCH_CG_COUNTERS };
+
 /* One sandbox's cgroup in each hierarchy. A zeroed struct with nparents 0 is "none". */
 struct launch_cgroup {
 	const struct launch_cgroups *in;	/* borrowed */
@@ -47,6 +50,7 @@ struct launch_cgroup {
 	int dir[LAUNCH_CG_MAX];		/* owned */
 	int join[LAUNCH_CG_MAX];	/* v1: `tasks`, open for writing "0"; else -1 */
 	unsigned ndirs;
+	int counter[LAUNCH_CG_COUNTERS]; /* owned, open for reading; -1: not there */
 	int oom_event;			/* v1: eventfd, readable at an OOM kill; else -1 */
 };
 
@@ -65,6 +69,8 @@ void launch_cgroups_close(struct launch_cgroups *c);
 /* Kills and removes the cgroups of servers that are no more. With own_too, also this server's (whose id is owner_pid's). */
 void launch_cgroups_sweep(pid_t owner_pid, bool own_too);
 
+/* Its first process is in it: nobody joins from outside any more. */
+void launch_cgroup_joined(struct launch_cgroup *cg);
 int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
 		       struct launch_cgroup *ret, struct err *e);
 void launch_cgroup_usage(const struct launch_cgroup *cg, struct launch_usage *ret);
@@ -76,9 +82,12 @@ int launch_cgroup_remove(struct launch_cgroup *cg);
 /* --- sandboxes ------------------------------------------------------------------------------- */
 struct launch_host;	/* bwrap, guest, filters, cgroups, uids: found at start, owned by the keeper */
 
+#define LAUNCH_MAX_UIDS 256
 struct launch_host_opts {
 	const char *bwrap_path;		/* NULL: look beside the binary, then in /usr */
-	uint32_t uid_base, uid_count;	/* host uids for sandboxes when root */
+	uint32_t uid_base, uid_count;	/* host uids for sandboxes when root; 0: LAUNCH_MAX_UIDS of them */
+	/* The folder every sandbox has, read-only, at GUEST_IMAGE_DIR; borrowed for the call. NULL: none */
+	const int *image;
 };
 
 /* What was found, for sandbox_info and doctor. */
@@ -128,6 +137,10 @@ struct launch_call {
 				 * a driver */
 	struct launch_io io;	/* out_fd, err_fd -1: only if the slot's interpreter runs already */
 	int rich_fd;		/* beside those two, for a slot; else -1 */
+	bool last;		/* as of struct guest_call */
+	/* enum guest_part. 0: all of it. Else the plan has a compiler, and this is its step, or what comes
+	 * after it; then io's code_fd is -1. */
+	uint32_t part;
 };
 /* Sends it. Descriptors stay the caller's. */
 int launch_call(struct launch_host *h, struct launch_sandbox *s, const struct plan *plan,
@@ -149,6 +162,20 @@ void launch_sandbox_up(struct launch_sandbox *s);
 void launch_sandbox_kill(struct launch_sandbox *s, int step);
 /* Reaps bwrap if it has ended and removes the cgroup; true when nothing is left. */
 bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s);
+
+/* --- what the operator has done -------------------------------------------------------------- */
+/* A program of the host, run in the foreground with all rights of the operator: pip, npm. */
+struct launch_installer {
+	const char *path;
+	char *const *argv;
+	char *const *envp;	/* NULL: the operator's */
+	int dir;		/* where it works; borrowed */
+	int out;		/* its stdout; borrowed */
+	bool quiet;		/* its stderr goes nowhere, else to ours */
+};
+/* Waits for its end; it gets SIGTERM when this process dies. *ret_status is as of wait(2); 127 << 8: there is no such
+ * program. */
+int launch_installer(const struct launch_installer *i, int *ret_status, struct err *e);
 
 /* --- roles ----------------------------------------------------------------------------------- */
 enum launch_role {

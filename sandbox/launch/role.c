@@ -12,6 +12,7 @@
 #include "sandbox/base/fd.h"
 #include "sandbox/base/landlock.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/base/slice.h"
 #include "sandbox/launch/child.h"
 
 #include <errno.h>
@@ -274,6 +275,7 @@ int launch_role_confine(enum launch_role r, const char *const *dirs, uint32_t ui
 	const struct role_row *row = &roles[r];
 	const bool root = geteuid() == 0;
 
+	slice_short();
 	if (row->own_uid && root && change_uid(uid))
 		return err_sys(e, "the %s cannot change to uid %u", row->name, uid);
 	if (root && !row->own_uid && drop_caps(row->keep_caps))

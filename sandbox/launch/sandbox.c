@@ -26,6 +26,14 @@ static const char *const base_env[] = {
 	"SHELL=/bin/bash",
 };
 
+/* What finds the packages of an image. matplotlib wants a folder it may write to; a workspace is no place
+ * for that. */
+static const char *const image_env[] = {
+	"PYTHONPATH=" GUEST_IMAGE_DIR "/python",
+	"NODE_PATH=" GUEST_IMAGE_DIR "/javascript/node_modules",
+	"MPLCONFIGDIR=/tmp/matplotlib",
+};
+
 static int take_uid(struct launch_host *h, uint32_t *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < h->uid_count; i++)
@@ -38,19 +46,57 @@ static int take_uid(struct launch_host *h, uint32_t *ret, struct err *e)
 		       h->uid_count);
 }
 
-static void add_env(struct guest_run *r, const char *row)
+/* One thread, and what stands here is sent before it is written again. */
+static struct {
+	char text[4096];
+	size_t n;
+} filled;
+
+/* s with what {memory_mib} stands for; s itself where it holds none, or there are too many. */
+static struct sv fill(const char *s, const struct plan *plan)
 {
-	must(r->nenv < GUEST_MAX_ENV);
-	r->env[r->nenv++] = sv_of(row);
+	static const char mark[] = "{memory_mib}";
+	const char *at = strstr(s, mark);
+	char *to = filled.text + filled.n;
+	const size_t room = sizeof(filled.text) - filled.n;
+	int n;
+
+	if (!at)
+		return sv_of(s);
+	n = snprintf(to, room, "%.*s%llu%s", (int)(at - s), s,
+		     (unsigned long long)(pol_plan_program_memory(plan) >> 20),
+		     at + sizeof(mark) - 1);
+	if (n < 0 || (size_t)n >= room)
+		return sv_of(s);
+	filled.n += (size_t)n + 1;
+	return (struct sv){to, (size_t)n};
 }
 
-static void add_args(struct guest_run *r, const char *const *list)
+static void add_env(struct guest_run *r, struct sv row)
 {
-	for (; list && *list; list++) {
+	must(r->nenv < GUEST_MAX_ENV);
+	r->env[r->nenv++] = row;
+}
+
+static void add_rows(struct guest_run *r, const char *const *list,
+		     const struct plan *plan)
+{
+	for (; *list; list++)
+		add_env(r, fill(*list, plan));
+}
+
+static void add_args(struct guest_run *r, const char *const *list,
+		     const struct plan *plan)
+{
+	for (; *list; list++) {
 		must(r->nargs < GUEST_MAX_ARGS);
-		r->args[r->nargs++] = sv_of(*list);
+		r->args[r->nargs++] = fill(*list, plan);
 	}
 }
+_Static_assert(POL_MAX_ARGS <= GUEST_MAX_ARGS, "a row's lists fit a record");
+_Static_assert(ARRAY_LEN(base_env) + ARRAY_LEN(image_env) + 2 * POL_MAX_ENV <=
+		       GUEST_MAX_ENV,
+	       "so do all variables");
 
 static int filter_of(const struct launch_host *h, const struct pol_runtime *rt)
 {
@@ -86,14 +132,18 @@ static void describe(const struct launch_host *h, const struct plan *plan,
 		.stdin_fd = io->stdin_fd,
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(base_env); i++)
-		add_env(r, base_env[i]);
+		add_env(r, sv_of(base_env[i]));
+	for (unsigned i = 0; h->image >= 0 && i < ARRAY_LEN(image_env); i++)
+		add_env(r, sv_of(image_env[i]));
+	filled.n = 0;
 	if (!rt)
 		return;
-	for (const char *const *row = rt->env; *row; row++)
-		add_env(r, *row);
-	add_args(r, tool == POL_RUNTIME_VERSION ? rt->version
-		    : tool == POL_RUN_COMMAND	? command
-						: rt->run);
+	add_rows(r, rt->env, plan);
+	add_args(r,
+		 tool == POL_RUNTIME_VERSION ? rt->version
+		 : tool == POL_RUN_COMMAND   ? command
+					     : rt->run,
+		 plan);
 	if (tool == POL_RUN_CODE)
 		r->code_name = sv_of(rt->file);
 }
@@ -116,6 +166,7 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int gues
 		       int complaints, struct err *e)
 {
 	char *const envp[] = {NULL};
+	struct child_image image;
 	int fds[5 + HOST_ETC_FILES] = {h->null, complaints, complaints, guest_end,
 				       h->guest};
 	int bad;
@@ -123,6 +174,8 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int gues
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fds[5 + i] = -1;
 	bad = open_etc(h, fds + 5, e);
+	if (h->image >= 0)
+		host_image(h, s->uid_slot, &image);
 	if (!bad) {
 		s->pid = child_start(
 			&(struct child_plan){.program = h->bwrap,
@@ -134,7 +187,8 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int gues
 					     .death_signal = SIGKILL,
 					     .change_uid = h->facts.root,
 					     .uid = h->uid_base + s->uid_slot,
-					     .cgroup = &s->cgroup},
+					     .cgroup = &s->cgroup,
+					     .image = h->image >= 0 ? &image : NULL},
 			&s->pidfd, e);
 		bad = s->pid < 0;
 	}
@@ -220,6 +274,7 @@ static int start(struct launch_host *h, const struct plan *plan,
 	      start_bwrap(h, &s, line[1], complaints[1], e);
 	fd_close(&line[1]);
 	fd_close(&complaints[1]);
+	launch_cgroup_joined(&s.cgroup);
 	if (bad) {
 		launch_cgroup_remove(&s.cgroup);
 		release(h, &s);
@@ -242,11 +297,29 @@ int launch_session(struct launch_host *h, const struct plan *plan,
 	return start(h, plan, NULL, ret, e);
 }
 
+/* The compiler's step, or what is run after it: that is given no code any more. */
+static void set_part(struct guest_run *r, const struct plan *plan, enum guest_part part)
+{
+	const struct pol_runtime *rt = pol_plan_runtime(plan);
+
+	r->part = part;
+	if (part == GUEST_COMPILES) {
+		r->interpreter = sv_of(pol_plan_compiler(plan));
+		r->nargs = 0;
+		add_rows(r, rt->compile.env, plan);
+		add_args(r, rt->compile.args, plan);
+	} else if (part == GUEST_COMPILED) {
+		r->code_name = SV("");
+	}
+}
+
 int launch_call(struct launch_host *h, struct launch_sandbox *s,
 		const struct plan *plan, const struct launch_call *call, struct err *e)
 {
-	struct guest_call c = {
-		.slot = call->slot, .rich_fd = call->rich_fd, .driver_fd = -1};
+	struct guest_call c = {.slot = call->slot,
+			       .last = call->last,
+			       .rich_fd = call->rich_fd,
+			       .driver_fd = -1};
 	const struct pol_runtime *rt = pol_plan_runtime(plan);
 	const bool slot = call->slot != GUEST_NO_SLOT;
 	const struct launch_driver *d = rt && slot ? launch_driver(rt->name) : NULL;
@@ -261,8 +334,9 @@ int launch_call(struct launch_host *h, struct launch_sandbox *s,
 		c.driver = sv_of(d->file);
 		c.run.code_name = SV("");
 		c.run.nargs = 0;
-		add_args(&c.run, rt->run);
+		add_args(&c.run, rt->run, plan);
 	}
+	set_part(&c.run, plan, (enum guest_part)call->part);
 	if (c.run.filter_fd == filter_of(h, NULL) || call->io.out_fd < 0)
 		c.run.filter_fd = -1; /* the session's */
 	if (call->io.out_fd < 0) {

@@ -15,7 +15,8 @@
  * own; after its stop the ledger adds none); insecure_no_auth when a server lets in whoever comes;
  * key_created and key_revoked, run_id being the key's public part, written by `fumehood key`;
  * session_opened and session_closed, run_id being the session's: what was not closed when its server
- * died is closed as unknown, like an intent.
+ * died is closed as unknown, like an intent; file, run_id being the session's, for each file that was uploaded to
+ * it, deleted there or read (once for reads of one file that follow each other).
  *
  * The chain shows what was altered by someone who did not recompute it to the end. Whoever may
  * write the file can do that, or put an older copy in its place: keep the head hash that
@@ -54,6 +55,7 @@ enum led_type {
 struct led_intent {
 	struct sv run_id, principal, tool, runtime;
 	struct sv session_id;		/* "": it has a sandbox of its own */
+	struct sv image_sha256;		/* hex: of the packages it has beside the host's; "": none */
 	bool open_stdin;		/* more may be written to it than stdin_sha256 tells */
 	unsigned char code_sha256[32], input_sha256[32], stdin_sha256[32];
 	uint64_t code_bytes, input_bytes, stdin_bytes;
@@ -70,6 +72,7 @@ struct led_outcome {
 
 struct led_session {
 	struct sv session_id, principal, runtime;	/* runtime "": any */
+	struct sv image_sha256;		/* as above */
 	uint64_t ttl_s, idle_ttl_s, memory_bytes, processes, workspace_bytes;
 };
 
@@ -139,6 +142,10 @@ int led_key_revoke(const char *state_dir, struct sv which, struct led_key *ret,
 /* Oldest first; key is borrowed for the call. */
 int led_key_each(const char *state_dir, void (*on_key)(void *arg, const struct led_key *key),
 		 void *arg, struct err *e);
+
+/* Opens the state folder, making it (0700) and its parents when missing; -1 when it is not ours alone. The descriptor is
+ * the caller's. */
+int led_state_dir(const char *state_dir, struct err *e);
 
 /* --- the role ---------------------------------------------------------------------- */
 struct led_opts {

@@ -35,7 +35,18 @@ static bool is_text(struct sv s, size_t max)
 static bool is_event_kind(struct sv s)
 {
 	return sv_eq(s, SV("start")) || sv_eq(s, SV("stop")) ||
-	       sv_eq(s, SV("refused")) || sv_eq(s, SV("insecure_no_auth"));
+	       sv_eq(s, SV("refused")) || sv_eq(s, SV("insecure_no_auth")) ||
+	       sv_eq(s, SV("file"));
+}
+
+/* SHA-256 in hex, or nothing. */
+static bool is_image(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!((s.p[i] >= '0' && s.p[i] <= '9') ||
+		      (s.p[i] >= 'a' && s.p[i] <= 'f')))
+			return false;
+	return !s.n || s.n == (size_t)2 * LED_HASH_BYTES;
 }
 
 static bool intent_is_sound(const struct led_intent *r)
@@ -43,14 +54,14 @@ static bool intent_is_sound(const struct led_intent *r)
 	return r->run_id.n && is_run_id(r->run_id) &&
 	       is_text(r->principal, LED_MAX_PRINCIPAL) && r->tool.n &&
 	       is_text(r->tool, LED_MAX_NAME) && is_text(r->runtime, LED_MAX_NAME) &&
-	       is_run_id(r->session_id);
+	       is_run_id(r->session_id) && is_image(r->image_sha256);
 }
 
 static bool session_is_sound(const struct led_session *r)
 {
 	return r->session_id.n && is_run_id(r->session_id) &&
 	       is_text(r->principal, LED_MAX_PRINCIPAL) &&
-	       is_text(r->runtime, LED_MAX_NAME);
+	       is_text(r->runtime, LED_MAX_NAME) && is_image(r->image_sha256);
 }
 
 static bool session_end_is_sound(const struct led_session_end *r)
@@ -88,6 +99,7 @@ void led_put_intent(struct ipc_msg *m, const struct led_intent *r)
 	ipc_put_sv(m, r->tool);
 	ipc_put_sv(m, r->runtime);
 	ipc_put_sv(m, r->session_id);
+	ipc_put_sv(m, r->image_sha256);
 	ipc_put_u32(m, r->open_stdin);
 	put_hash(m, r->code_sha256);
 	put_hash(m, r->input_sha256);
@@ -138,6 +150,7 @@ void led_put_session(struct ipc_msg *m, const struct led_session *r)
 	ipc_put_sv(m, r->session_id);
 	ipc_put_sv(m, r->principal);
 	ipc_put_sv(m, r->runtime);
+	ipc_put_sv(m, r->image_sha256);
 	ipc_put_u64(m, r->ttl_s);
 	ipc_put_u64(m, r->idle_ttl_s);
 	ipc_put_u64(m, r->memory_bytes);
@@ -211,6 +224,7 @@ int led_get_intent(struct ipc_msg *m, struct led_intent *ret, struct err *e)
 	r.tool = ipc_get_sv(m, LED_MAX_NAME);
 	r.runtime = ipc_get_sv(m, LED_MAX_NAME);
 	r.session_id = ipc_get_sv(m, LED_MAX_RUN_ID);
+	r.image_sha256 = ipc_get_sv(m, LED_MAX_NAME);
 	open_stdin = ipc_get_u32(m);
 	r.open_stdin = open_stdin;
 	get_hash(m, r.code_sha256);
@@ -270,6 +284,7 @@ int led_get_session(struct ipc_msg *m, struct led_session *ret, struct err *e)
 	r.session_id = ipc_get_sv(m, LED_MAX_RUN_ID);
 	r.principal = ipc_get_sv(m, LED_MAX_PRINCIPAL);
 	r.runtime = ipc_get_sv(m, LED_MAX_NAME);
+	r.image_sha256 = ipc_get_sv(m, LED_MAX_NAME);
 	r.ttl_s = ipc_get_u64(m);
 	r.idle_ttl_s = ipc_get_u64(m);
 	r.memory_bytes = ipc_get_u64(m);
@@ -355,6 +370,8 @@ void led_body_intent(struct buf *b, const struct led_intent *r)
 	jw_kstr(&w, "runtime", r->runtime);
 	if (r->session_id.n)
 		jw_kstr(&w, "session_id", r->session_id);
+	if (r->image_sha256.n)
+		jw_kstr(&w, "image_sha256", r->image_sha256);
 	if (r->open_stdin)
 		jw_kbool(&w, "stdin_open", true);
 	khash(&w, "code_sha256", r->code_sha256);
@@ -416,6 +433,8 @@ void led_body_session(struct buf *b, const struct led_session *r)
 	jw_init(&w, b);
 	jw_obj(&w);
 	jw_kstr(&w, "runtime", r->runtime);
+	if (r->image_sha256.n)
+		jw_kstr(&w, "image_sha256", r->image_sha256);
 	kuint(&w, "ttl_s", r->ttl_s);
 	kuint(&w, "idle_ttl_s", r->idle_ttl_s);
 	kuint(&w, "memory_bytes", r->memory_bytes);

@@ -3,6 +3,7 @@
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/loop.h"
+#include "sandbox/ledger/ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,13 @@ int led_dir_open(const char *path, char *real, struct err *e)
 	if (dir < 0 || check_ours(dir, path, e) || real_path(dir, path, real, e))
 		return -1;
 	return fd_steal(&dir);
+}
+
+int led_state_dir(const char *state_dir, struct err *e)
+{
+	char real[LED_PATH_SIZE];
+
+	return led_dir_open(state_dir, real, e);
 }
 
 int led_dir_open_ro(const char *path, char *real, struct err *e)

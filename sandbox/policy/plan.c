@@ -5,10 +5,11 @@
 struct plan {
 	enum pol_tool tool;
 	const struct pol_runtime *runtime; /* NULL: the program is in argv */
-	char interpreter[256];
+	char interpreter[256], compiler[256];
 	char principal[POL_PRINCIPAL_SIZE];
 	struct pol_limits limits;
 	struct pol_session_limits session; /* POL_SESSION */
+	uint64_t program_memory;
 	bool has_argv;
 	bool timeout_clamped;
 };
@@ -93,10 +94,28 @@ static void list_available(const struct pol_host *host, char *dst, size_t size)
 		snprintf(dst, size, "none");
 }
 
+/* What the plan starts: of a language that is compiled the compiler, and what is run after it. */
+static int set_programs(struct plan *p, unsigned i, const struct pol_host *host,
+			struct err *e)
+{
+	const struct pol_runtime *rt = &pol_runtimes[i];
+	const bool two = rt->compile.find[0] && p->tool == POL_RUN_CODE;
+	const char *runs = !two		 ? host->path[i]
+			   : rt->find[0] ? host->runner[i]
+					 : rt->compile.product;
+
+	p->runtime = rt;
+	if (sv_copy(sv_of(runs), p->interpreter, sizeof(p->interpreter)) ||
+	    sv_copy(sv_of(two ? host->path[i] : ""), p->compiler, sizeof(p->compiler)))
+		return err_set(e, ERR_INTERNAL, "the path of %s is too long", rt->name);
+	return 0;
+}
+
 static int choose_runtime(struct plan *p, struct sv language,
 			  const struct pol_host *host, struct err *e)
 {
 	char have[200], asked[64];
+	const struct pol_runtime *rt;
 	unsigned i = 0;
 
 	while (i < pol_runtimes_count && !names_runtime(&pol_runtimes[i], language))
@@ -108,17 +127,15 @@ static int choose_runtime(struct plan *p, struct sv language,
 		err_set(e, ERR_NOT_FOUND, "there is no language \"%s\"", asked);
 		return err_fix(e, "use one of: %s", have);
 	}
-	if (!host->path[i][0]) {
-		err_set(e, ERR_NOT_FOUND, "%s is not installed on this host",
-			pol_runtimes[i].title);
-		return err_fix(e, "use one of: %s; or install %s", have,
-			       pol_runtimes[i].find[0]);
-	}
-	p->runtime = &pol_runtimes[i];
-	if (sv_copy(sv_of(host->path[i]), p->interpreter, sizeof(p->interpreter)))
-		return err_set(e, ERR_INTERNAL, "the path of %s is too long",
-			       p->runtime->name);
-	return 0;
+	if (host->path[i][0])
+		return set_programs(p, i, host, e);
+	rt = &pol_runtimes[i];
+	err_set(e, ERR_NOT_FOUND, "%s is not installed on this host", rt->title);
+	if (rt->package[0])
+		return err_fix(e, "use one of: %s; or on the host: apt-get install %s",
+			       have, rt->package);
+	return err_fix(e, "use one of: %s; or install %s", have,
+		       rt->compile.find[0] ? rt->compile.find[0] : rt->find[0]);
 }
 
 static int check_sizes(const struct pol_request *req, struct err *e)
@@ -171,6 +188,7 @@ static int join_session(struct plan *p, const struct pol_request *req,
 		return err_set(e, ERR_INVALID, "%s does not run in a session",
 			       tool_names[req->tool]);
 	p->limits = s->limits;
+	p->program_memory = s->session.memory_bytes;
 	if (req->tool != POL_RUN_CODE || !s->runtime)
 		return 0;
 	if (!language->n)
@@ -203,6 +221,8 @@ int pol_plan_make(void *mem, const struct pol_request *req,
 	if (req->tool != POL_PROBE && !p->has_argv &&
 	    choose_runtime(p, language, ctx->host, e))
 		return -1;
+	if (!req->session)
+		p->program_memory = p->limits.memory_bytes;
 	if (p->runtime && !req->session) {
 		p->limits.memory_bytes += p->runtime->extra_memory_bytes;
 		p->limits.processes += p->runtime->extra_processes;
@@ -261,6 +281,31 @@ static int choose_limits(struct plan *p, const struct pol_session_limits *asked,
 	return 0;
 }
 
+/* Interpreters stay beside one another; of programs it is enough to have room for the one that needs most. */
+static void add_extras(struct plan *p, const struct pol_host *host)
+{
+	uint32_t processes = 0;
+	uint64_t memory = 0;
+
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *rt = &pol_runtimes[i];
+
+		if (!host->path[i][0] || (p->runtime && p->runtime != rt))
+			continue;
+		if (rt->driver[0]) {
+			p->limits.processes += rt->extra_processes;
+			p->limits.memory_bytes += rt->extra_memory_bytes;
+			continue;
+		}
+		if (rt->extra_processes > processes)
+			processes = rt->extra_processes;
+		if (rt->extra_memory_bytes > memory)
+			memory = rt->extra_memory_bytes;
+	}
+	p->limits.processes += processes;
+	p->limits.memory_bytes += memory;
+}
+
 int pol_session_make(void *mem, const struct pol_session_request *req,
 		     const struct pol_context *ctx, struct plan **ret, struct err *e)
 {
@@ -275,12 +320,8 @@ int pol_session_make(void *mem, const struct pol_session_request *req,
 	p->limits.processes = p->session.processes;
 	p->limits.memory_bytes = p->session.memory_bytes;
 	p->limits.workspace_bytes = p->session.workspace_bytes;
-	for (unsigned i = 0; i < pol_runtimes_count; i++)
-		if (ctx->host->path[i][0] &&
-		    (!p->runtime || p->runtime == &pol_runtimes[i])) {
-			p->limits.processes += pol_runtimes[i].extra_processes;
-			p->limits.memory_bytes += pol_runtimes[i].extra_memory_bytes;
-		}
+	p->program_memory = p->session.memory_bytes;
+	add_extras(p, ctx->host);
 	*ret = p;
 	return 0;
 }
@@ -309,6 +350,16 @@ const struct pol_runtime *pol_plan_runtime(const struct plan *p)
 const char *pol_plan_interpreter(const struct plan *p)
 {
 	return p->interpreter;
+}
+
+const char *pol_plan_compiler(const struct plan *p)
+{
+	return p->compiler;
+}
+
+uint64_t pol_plan_program_memory(const struct plan *p)
+{
+	return p->program_memory;
 }
 
 const char *pol_plan_principal(const struct plan *p)

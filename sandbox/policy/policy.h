@@ -5,7 +5,8 @@
  * timeout is clamped to the policy's range and the plan says so; what policy does not allow is
  * refused. Empty, unset and "all" are different: an unset timeout is the default, 0 is the minimum.
  *
- * Runtimes are rows of schemas/runtimes.json, turned into the table below by schemas/gen.c. */
+ * Runtimes are rows of schemas/runtimes.json, turned into the table below by schemas/gen.c; an operator's
+ * own come after them (mcp/runtimes.h). */
 #ifndef SANDBOX_POLICY_H
 #define SANDBOX_POLICY_H
 
@@ -14,36 +15,57 @@
 
 struct plan;
 
-#define POL_MAX_RUNTIMES 16
+#define POL_MAX_RUNTIMES 32
+#define POL_MAX_ARGS 24			/* of a list in a row, as all of these */
+#define POL_MAX_ENV 8
 #define POL_PRINCIPAL_SIZE 128		/* with its NUL */
 #define POL_MAX_CODE_BYTES ((uint64_t)10 << 20)		/* the code of one call */
 #define POL_MAX_COMMAND_BYTES ((uint64_t)120 << 10)	/* one argument of execve(2): 128 KiB */
 #define POL_MAX_INPUT_BYTES ((uint64_t)32 << 20)	/* args, env and files of one call */
 #define POL_MAX_STDIN_BYTES ((uint64_t)16 << 20)
 
-/* Immutable, generated. Strings never NULL; lists end with NULL. */
+/* The first step of a language that is compiled: the code file is in /workspace, which is the working
+ * folder; nothing else of the call is there but its files. */
+struct pol_compile {
+	const char *const *find;	/* of the compiler; empty: the language has no such step */
+	const char *const *args;	/* all of them: the code file is among them, or none is needed */
+	const char *const *env;		/* beyond the row's, in this step alone */
+	const char *product;		/* what it makes, below /tmp, if that is what is run; else "" */
+	uint32_t timeout_ms;		/* of this step; that of a call is the program's */
+};
+
+/* Strings never NULL; lists end with NULL. In arguments and variables {memory_mib} stands for what the program
+ * may use of memory. */
 struct pol_runtime {
 	const char *name;		/* "python" */
 	const char *title;		/* "Python 3" */
+	const char *package;		/* what brings it on Debian, "python3"; "": not said */
 	const char *const *aliases;	/* "py", "python3" */
-	const char *const *find;	/* absolute paths, first that exists wins */
-	const char *const *run;		/* arguments before the file, after the interpreter */
-	const char *const *version;	/* arguments that print the version */
+	const char *const *find;	/* absolute paths, first that exists wins; empty: the compiler's product is run */
+	const char *const *run;		/* arguments before the file, after the interpreter; where there is a
+					 * compiler: all of them */
+	const char *const *version;	/* arguments that print the version: of the compiler, where there is one */
 	const char *file;		/* name of the code file in the workspace, "main.py" */
 	const char *driver;		/* what keeps its interpreter in a session: "driver.py"; "": each
 					 * call is a program of its own */
 	const char *const *env;		/* "NAME=value", beyond the base environment */
 	const char *const *syscalls;	/* names allowed beyond the base list */
+	const char *const *etc;		/* below /etc: what sandboxes show of it where it is there */
 	uint64_t extra_memory_bytes;	/* what the runtime itself needs beyond the limit */
 	uint32_t extra_processes;	/* threads of the runtime itself */
+	struct pol_compile compile;
 };
-extern const struct pol_runtime pol_runtimes[];
-extern const unsigned pol_runtimes_count;
+/* Set before anything else is, and never again (mcp/runtimes.h); those built in come first. */
+extern const struct pol_runtime *pol_runtimes;
+extern unsigned pol_runtimes_count;
 
 /* What this host has; filled by launch at start, read only here. */
 struct pol_host {
-	/* absolute path of each runtime's interpreter, or "" when it is not installed */
+	/* absolute path of each runtime's compiler, or interpreter where it has none; "" when something of it
+	 * is not installed */
 	char path[POL_MAX_RUNTIMES][256];
+	/* what runs what the compiler made; "" where that is a program; the keeper's alone */
+	char runner[POL_MAX_RUNTIMES][256];
 };
 
 struct pol_limits {
@@ -118,6 +140,11 @@ const struct pol_runtime *pol_plan_runtime(const struct plan *p);	/* NULL: a bar
 /* Whether it is for an interpreter that stays, if it runs in a session. */
 bool pol_plan_has_driver(const struct plan *p);
 const char *pol_plan_interpreter(const struct plan *p);	/* absolute path; "" for a bare argv */
+/* Where there is a first step (struct pol_compile): the compiler's path; else "". Such a plan is of a call in
+ * a session, and the interpreter is what is run after it. */
+const char *pol_plan_compiler(const struct plan *p);
+/* What the program may use of memory_bytes: the runtime's own part is not in it. */
+uint64_t pol_plan_program_memory(const struct plan *p);
 const char *pol_plan_principal(const struct plan *p);
 enum pol_tool pol_plan_tool(const struct plan *p);
 bool pol_plan_has_argv(const struct plan *p);

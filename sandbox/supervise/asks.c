@@ -79,6 +79,7 @@ static struct ask *add(struct keeper *k, const struct wire_ask *w)
 		return NULL;
 	a->k = k;
 	a->limits = w->limits;
+	a->throwaway = w->throwaway;
 	a->op = w->op;
 	a->max_rows = w->max_rows;
 	a->keep = w->keep;
@@ -127,7 +128,7 @@ static void list(struct ask *a)
 	struct ipc_msg m;
 
 	for (const struct session *s = k->sessions; s; s = s->next) {
-		if (s->state != SES_OPEN ||
+		if (s->state != SES_OPEN || s->throwaway ||
 		    strcmp(pol_plan_principal(s->plan), a->principal) != 0)
 			continue;
 		if (rows.n == WIRE_SESSIONS) {

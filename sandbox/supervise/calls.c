@@ -4,7 +4,10 @@
  * it. Between them its sandbox is the session's, and what it waits for is the guest's word. One that does not
  * come is waited for so long:
  *
- *	GUEST_CALL -- START_MS, then the deadline --> interrupt -- a grace --> kill -- KILL_MS --> the session ends
+ *	GUEST_CALL -- START_MS, then the deadline --> interrupt, twice -- a grace --> kill -- KILL_MS --> the session ends
+ *
+ * Code that no interpreter takes is a file of a fixed name in the workspace, which a compiler reads late: so calls of
+ * one such language, too, run one after another.
  *
  * The guest's word about the end of a call can only be wrong about this session: its principal's own code is all
  * that could have made it so. */
@@ -18,7 +21,7 @@
 
 #define START_MS                                                                       \
 	10000 /* until the code runs: an interpreter starts, files are unpacked */
-#define DEADLINE_GRACE_MS 1000 /* to stop after an interrupt */
+#define DEADLINE_GRACE_MS 1000 /* to stop after an interrupt; half-way comes another */
 #define CANCEL_GRACE_MS 2000
 #define KILL_MS 2000
 #define MAX_WAITING 16 /* calls for one interpreter */
@@ -30,10 +33,37 @@ static bool has_slot(const struct run *r)
 
 /* --- before it starts ------------------------------------------------------------------------- */
 
+/* Whether its code is a file in the workspace. */
+static bool has_file(const struct run *r)
+{
+	return r->is_call && r->session && !has_slot(r) && r->plan &&
+	       pol_plan_tool(r->plan) == POL_RUN_CODE;
+}
+
+/* Whether the two may not run at the same time. */
+static bool share_place(const struct run *a, const struct run *b)
+{
+	if (a == b || !a->session || a->session != b->session)
+		return false;
+	if (has_slot(a) || has_slot(b))
+		return a->slot == b->slot;
+	return has_file(a) && has_file(b) &&
+	       pol_plan_runtime(a->plan) == pol_plan_runtime(b->plan);
+}
+
 bool call_is_next(const struct run *r)
 {
-	return !r->is_call || !r->session || !has_slot(r) ||
-	       !r->session->slot[r->slot].run;
+	if (!r->is_call || !r->session)
+		return true;
+	if (has_slot(r))
+		return !r->session->slot[r->slot].run &&
+		       !(r->session->slot[r->slot].alive &&
+			 r->session->slot[r->slot].unread);
+	for (const struct run *x = r->k->runs; x; x = x->next)
+		if (x->has_slot && (x->state < RUN_CLOSING || x->changes_due) &&
+		    share_place(r, x))
+			return false;
+	return true;
 }
 
 /* Those before r, running ones included. */
@@ -42,7 +72,7 @@ static unsigned waiting_there(const struct run *r)
 	unsigned n = 0;
 
 	for (const struct run *x = r->k->runs; x; x = x->next)
-		n += x != r && x->session == r->session && x->slot == r->slot;
+		n += share_place(r, x);
 	return n;
 }
 
@@ -52,7 +82,8 @@ int call_join(struct run *r, struct session *s, struct err *e)
 					       : GUEST_NO_SLOT;
 	r->session = s;
 	r->result.in_session = true;
-	if (!has_slot(r))
+	r->compiling = pol_plan_compiler(r->plan)[0] != '\0';
+	if (!has_slot(r) && !has_file(r))
 		return 0;
 	if (r->code_fd < 0)
 		return err_set(e, ERR_INVALID, "there is no code");
@@ -144,8 +175,23 @@ static void tell_start(struct run *r)
 	r->stdin_to = fd_steal(&r->pipes.in_to);
 }
 
+/* For the step that begins: what the one before it did is not its fault. */
+void call_begin_step(struct run *r)
+{
+	struct launch_usage now;
+
+	r->begun = false;
+	r->state = RUN_STARTING;
+	loop_timer_set(&r->k->loop, &r->timer, START_MS);
+	/* meanwhile the guest works */
+	launch_cgroup_usage(&r->session->sandbox.cgroup, &now);
+	if (r->result.compile.there)
+		now.cpu_us = r->before.cpu_us;
+	r->before = now;
+}
+
 /* What the guest said of its end stands in the evidence. */
-static void finish(struct run *r)
+void call_finish(struct run *r)
 {
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
@@ -153,7 +199,10 @@ static void finish(struct run *r)
 	if (!r->failure.code)
 		tell_start(r);
 	close_fds(r);
-	let_go(r);
+	if (r->told && r->session && has_slot(r))
+		r->session->slot[r->slot].unread = r->id;
+	if (!r->changes_due)
+		let_go(r);
 	run_close_books(r);
 }
 
@@ -163,18 +212,22 @@ static int send_call(struct run *r)
 {
 	struct session *s = r->session;
 	const bool start = !has_slot(r) || !s->slot[r->slot].alive;
+	const bool third = has_slot(r) || r->compiling;
 	struct launch_call c = {.id = r->id, .slot = r->slot, .rich_fd = -1};
 
 	pipes_close(&r->pipes);
 	if (pipes_open(&r->pipes,
-		       !start	     ? 0
-		       : has_slot(r) ? 3
-				     : 2,
+		       !start  ? 0
+		       : third ? 3
+			       : 2,
 		       r->open_stdin, &r->failure))
 		return -1;
+	if (r->compiling)
+		return compile_send(r);
 	c.io = (struct launch_io){r->code_fd, r->input_fd, r->stdin_fd, r->pipes.to[0],
 				  r->pipes.to[1]};
 	c.rich_fd = r->pipes.to[2];
+	c.last = r->keep_files;
 	if (r->open_stdin)
 		c.io.stdin_fd = r->pipes.in_from;
 	return launch_call(r->k->host, &s->sandbox, r->plan, &c, &r->failure);
@@ -190,14 +243,11 @@ static void do_send(struct run *r)
 	}
 	r->launched_us = loop_now_us();
 	if (send_call(r)) {
-		finish(r);
+		call_finish(r);
 		return;
 	}
 	r->session->calls++;
-	r->state = RUN_STARTING;
-	loop_timer_set(&r->k->loop, &r->timer, START_MS);
-	/* meanwhile the guest works */
-	launch_cgroup_usage(&r->session->sandbox.cgroup, &r->before);
+	call_begin_step(r);
 }
 
 /* --- the ladder ------------------------------------------------------------------------------- */
@@ -212,22 +262,28 @@ static void signal_it(struct run *r, enum guest_type type, uint64_t patience_ms)
 
 static void kill_it(struct run *r)
 {
-	r->step = 1;
+	r->step = STEP_KILL;
 	r->state = RUN_ENDING;
 	signal_it(r, GUEST_KILL, KILL_MS);
+}
+
+static void ask_it(struct run *r)
+{
+	const uint64_t grace_ms = r->evidence.reason == VERDICT_CANCEL
+					  ? CANCEL_GRACE_MS
+					  : DEADLINE_GRACE_MS;
+
+	r->state = RUN_ENDING;
+	signal_it(r, GUEST_INTERRUPT, grace_ms / 2);
 }
 
 /* An interpreter is asked first; a program has no state to keep. */
 static void stop_it(struct run *r)
 {
-	if (!has_slot(r)) {
+	if (has_slot(r))
+		ask_it(r);
+	else
 		kill_it(r);
-		return;
-	}
-	r->state = RUN_ENDING;
-	signal_it(r, GUEST_INTERRUPT,
-		  r->evidence.reason == VERDICT_CANCEL ? CANCEL_GRACE_MS
-						       : DEADLINE_GRACE_MS);
 }
 
 static void do_deadline(struct run *r)
@@ -246,7 +302,13 @@ static void do_not_started(struct run *r)
 
 static void do_ladder(struct run *r)
 {
-	if (!r->step) {
+	/* a driver that has read of the call, and not yet begun to listen, misses the first */
+	if (r->step == STEP_ASK && has_slot(r)) {
+		r->step = STEP_ASK_AGAIN;
+		ask_it(r);
+		return;
+	}
+	if (r->step != STEP_KILL) {
 		kill_it(r);
 		return;
 	}
@@ -310,7 +372,9 @@ void call_session_gone(struct run *r)
 static void do_started(struct run *r)
 {
 	r->state = RUN_RUNNING;
-	loop_timer_set(&r->k->loop, &r->timer, pol_plan_limits(r->plan)->wall_ms);
+	loop_timer_set(&r->k->loop, &r->timer,
+		       r->compiling ? pol_plan_runtime(r->plan)->compile.timeout_ms
+				    : pol_plan_limits(r->plan)->wall_ms);
 }
 
 static void ignore(struct run *r)
@@ -325,26 +389,27 @@ static run_action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
 			   [EV_NOT_RECORDED] = run_refuse_unrecorded,
 			   [EV_STOP] = ignore},
 	[RUN_STARTING] = {[EV_STARTED] = do_started,
-			  [EV_ENDED] = finish,
-			  [EV_FAILED] = finish,
+			  [EV_ENDED] = call_finish,
+			  [EV_FAILED] = call_finish,
 			  [EV_GUEST_GONE] = do_wait,
 			  [EV_DEADLINE] = do_not_started,
 			  [EV_STOP] = stop_it},
-	[RUN_RUNNING] = {[EV_ENDED] = finish,
-			 [EV_FAILED] = finish,
+	[RUN_RUNNING] = {[EV_ENDED] = call_finish,
+			 [EV_FAILED] = call_finish,
 			 [EV_GUEST_GONE] = do_wait,
 			 [EV_DEADLINE] = do_deadline,
 			 [EV_STOP] = stop_it},
 	[RUN_ENDING] = {[EV_STARTED] = ignore,
-			[EV_ENDED] = finish,
-			[EV_FAILED] = finish,
+			[EV_ENDED] = call_finish,
+			[EV_FAILED] = call_finish,
 			[EV_GUEST_GONE] = do_wait,
 			[EV_DEADLINE] = do_ladder,
 			[EV_STOP] = ignore,
 			[EV_GONE] = do_gone},
-	[RUN_CLOSING] = {[EV_RECORDED] = run_answer,
+	[RUN_CLOSING] = {[EV_RECORDED] = changes_recorded,
 			 [EV_NOT_RECORDED] = run_outcome_unrecorded,
-			 [EV_GUEST_GONE] = ignore,
+			 [EV_GUEST_GONE] = changes_lost,
+			 [EV_DEADLINE] = changes_timed_out,
 			 [EV_STOP] = ignore},
 };
 
@@ -369,6 +434,8 @@ static struct run *find(struct session *s, uint64_t id)
 static void interpreter_ended(struct session *s, uint32_t slot)
 {
 	s->slot[slot].alive = false;
+	s->slot[slot].lost |= s->slot[slot].used;
+	s->slot[slot].used = false;
 	fd_close(&s->slot[slot].pidfd);
 }
 
@@ -376,12 +443,14 @@ static void started(struct run *r, struct guest_word *w)
 {
 	struct session *s = r->session;
 
-	if (r->told) {
+	if (r->begun) {
 		fd_close(&w->pidfd);
 		return;
 	}
+	r->begun = true;
 	r->started_us = run_clamp(w->when_us, r->launched_us, loop_now_us());
 	if (!has_slot(r)) {
+		fd_close(&r->program_pidfd);
 		r->program_pidfd = fd_steal(&w->pidfd);
 	} else if (w->pidfd >= 0 && r->pipes.from[0] >= 0) {
 		r->result.fresh = true;
@@ -391,7 +460,8 @@ static void started(struct run *r, struct guest_word *w)
 	}
 	fd_close(&w->pidfd);
 	tell_start(r);
-	close_fds(r);
+	if (!r->compiling)
+		close_fds(r);
 	run_event(r, EV_STARTED);
 }
 
@@ -400,12 +470,22 @@ static void ended(struct run *r, const struct guest_word *w)
 {
 	struct session *s = r->session;
 
+	/* of what is thrown away nobody asks */
+	r->changes_due = w->changes && (!s->throwaway || r->keep_files);
+	if (has_slot(r)) {
+		r->result.lost_before = r->result.fresh && s->slot[r->slot].lost;
+		s->slot[r->slot].lost &= !r->result.fresh;
+		s->slot[r->slot].used = true;
+	}
 	if (w->how == GUEST_BY_KERNEL && has_slot(r)) {
 		r->result.lost_state = true;
 		fd_close(&r->program_pidfd);
 		r->program_pidfd = fd_steal(&s->slot[r->slot].pidfd);
 		interpreter_ended(s, r->slot);
 	}
+	/* it has, and the news of it came never or, which is usual, with that of its end */
+	if (!r->started_us && has_slot(r))
+		r->started_us = r->launched_us;
 	if (r->state != RUN_ENDING) {
 		r->ended_us = run_clamp(w->when_us,
 					r->started_us ? r->started_us : r->launched_us,
@@ -418,7 +498,23 @@ static void ended(struct run *r, const struct guest_word *w)
 		if (w->how == GUEST_BY_KERNEL)
 			run_ask_kernel(r);
 	}
-	run_event(r, EV_ENDED);
+	if (r->compiling && r->state != RUN_ENDING && !r->evidence.wait_status)
+		compile_done(r);
+	else
+		run_event(r, EV_ENDED);
+}
+
+/* What a call needs lies where the session's code can change it or use it up: the host is not to blame. */
+static void not_taken(struct run *r, struct sv stage, int sys)
+{
+	char shown[80];
+
+	err_set(&r->failure, sys == ENOSPC ? ERR_LIMIT : ERR_UNAVAILABLE,
+		"the session could not take the call: %s: %s",
+		log_esc(stage, shown, sizeof(shown)), strerror(sys));
+	err_fix(&r->failure,
+		"its code may have used up what a call needs, or changed files or "
+		"permissions; undo that, or close the session and create another");
 }
 
 static bool failed(struct run *r, struct ipc_msg *m)
@@ -430,10 +526,10 @@ static bool failed(struct run *r, struct ipc_msg *m)
 		return false;
 	/* it died meanwhile, and the news of that crossed this call */
 	if (sys == ESRCH && r->state == RUN_STARTING && has_slot(r) &&
-	    r->session->slot[r->slot].alive) {
+	    r->pipes.from[0] < 0) {
 		interpreter_ended(r->session, r->slot);
 		if (send_call(r))
-			finish(r);
+			call_finish(r);
 		return true;
 	}
 	if (r->told &&
@@ -444,7 +540,10 @@ static bool failed(struct run *r, struct ipc_msg *m)
 			"the session cannot take another call now");
 		err_fix(&r->failure, "try again when some have ended");
 	} else if (!r->evidence.reason && !r->failure.code) {
-		run_not_run(r, stage, sys);
+		if (sys == ENOSPC && sv_eq(stage, SV("unpack files")))
+			run_not_run(r, stage, sys);
+		else
+			not_taken(r, stage, sys);
 	}
 	run_event(r, EV_FAILED);
 	return true;

@@ -48,10 +48,15 @@ static void free_run(struct sup_run *r)
 	loop_timer_stop(c->loop, &r->timer);
 	stop_pipe(r, &r->out_io);
 	stop_pipe(r, &r->err_io);
+	stop_pipe(r, &r->compile_io);
 	client_leave_interp(r);
 	client_input_finish(r);
 	stream_finish(&r->out);
 	stream_finish(&r->errs);
+	stream_finish(&r->compile);
+	if (r->changed.p) /* how the files of a session begin: not to outlive it here */
+		explicit_bzero(r->changed.p, r->changed.n);
+	buf_finish(&r->changed);
 	mem_free(r);
 }
 
@@ -85,6 +90,11 @@ static void take_err(void *arg, struct sv bytes)
 	client_take(arg, 2, bytes);
 }
 
+static void take_compile(void *arg, struct sv bytes)
+{
+	client_take(arg, CLIENT_COMPILE, bytes);
+}
+
 /* What is there is all there will be for this run. */
 static void take_rest(struct sup_run *r)
 {
@@ -93,8 +103,11 @@ static void take_rest(struct sup_run *r)
 		client_drain(r->out_io.fd, take_out, r);
 	if (r->err_io.fd >= 0)
 		client_drain(r->err_io.fd, take_err, r);
+	if (r->compile_io.fd >= 0)
+		client_drain(r->compile_io.fd, take_compile, r);
 	stop_pipe(r, &r->out_io);
 	stop_pipe(r, &r->err_io);
+	stop_pipe(r, &r->compile_io);
 }
 
 static void answer(struct sup_run *r)
@@ -102,7 +115,9 @@ static void answer(struct sup_run *r)
 	struct sup_answer a = {.err = r->has_err ? &r->err : NULL,
 			       .result = r->has_err ? NULL : &r->result,
 			       .out = &r->out,
-			       .errs = &r->errs};
+			       .errs = &r->errs,
+			       .changes = r->in_session ? &r->changes : NULL,
+			       .compile = &r->compile};
 
 	if (r->on_done)
 		r->on_done(r->arg, &a);
@@ -163,12 +178,19 @@ bool client_send_stops(struct sup_client *c)
 	return false;
 }
 
+void client_stop_flood(struct sup_run *r)
+{
+	send_stop(r, WIRE_OUTPUT_LIMIT);
+}
+
 void client_take(struct sup_run *r, int stream, struct sv bytes)
 {
-	struct sup_stream *s = stream == 1 ? &r->out : &r->errs;
+	struct sup_stream *s = stream == 1   ? &r->out
+			       : stream == 2 ? &r->errs
+					     : &r->compile;
 	const uint64_t max = r->output_max + r->before[stream - 1];
 
-	if (r->on_bytes && s->total < max) {
+	if (r->on_bytes && stream != CLIENT_COMPILE && s->total < max) {
 		const uint64_t room = max - s->total;
 
 		r->on_bytes(r->arg, stream,
@@ -195,7 +217,11 @@ static void on_pipe_ready(struct loop_io *io, uint32_t events)
 		try_answer(r);
 		return;
 	}
-	client_take(r, io == &r->out_io ? 1 : 2, (struct sv){bytes, (size_t)n});
+	client_take(r,
+		    io == &r->out_io   ? 1
+		    : io == &r->err_io ? 2
+				       : CLIENT_COMPILE,
+		    (struct sv){bytes, (size_t)n});
 }
 
 static struct sup_run *find(struct sup_client *c, uint64_t id)
@@ -240,12 +266,16 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 		return -1;
 	r->out_io.fd = s.fds[0];
 	r->err_io.fd = s.fds[1];
+	r->compile_io.fd = s.fds[2];
 	r->output_max = s.output_max;
 	r->accepted = true;
 	if (client_input_start(r, s.stdin_fd) || client_take_id(r, s.run_id, &is_new) ||
 	    fd_set_nonblock(r->out_io.fd) || fd_set_nonblock(r->err_io.fd) ||
 	    loop_add(c->loop, &r->out_io, EPOLLIN, &e) ||
 	    loop_add(c->loop, &r->err_io, EPOLLIN, &e))
+		return -1;
+	if (r->compile_io.fd >= 0 && (fd_set_nonblock(r->compile_io.fd) ||
+				      loop_add(c->loop, &r->compile_io, EPOLLIN, &e)))
 		return -1;
 	if (is_new && r->on_accepted)
 		r->on_accepted(r->arg, sv_of(r->result.run_id));
@@ -281,6 +311,8 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 		return on_accepted(c, r, m);
 	if (m->type == SUP_CALLED && r->in_session && !r->accepted)
 		return client_on_called(r, m);
+	if (m->type == SUP_CHANGES && r->in_session)
+		return client_on_changes(r, m);
 	if (m->type == SUP_ENDED) {
 		const uint64_t dropped = r->result.rich_dropped;
 
@@ -288,6 +320,7 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 		if (!r->has_result)
 			return -1;
 		r->result.rich_dropped = dropped;
+		r->changes.known &= !r->result.session_ended;
 		/* without pipes there was no output to lose only if nothing was started */
 		if (!r->accepted && r->result.status != SUP_CANCELLED) {
 			r->has_err = true;
@@ -418,6 +451,7 @@ static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t
 					.language = o->language,
 					.session_id = o->session_id,
 					.open_stdin = o->open_stdin,
+					.keep_files = o->keep_files,
 					.has_timeout = o->has_timeout,
 					.has_argv = o->has_argv,
 					.timeout_ms = o->timeout_ms,
@@ -454,12 +488,16 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 	r->on_bytes = o->on_bytes;
 	r->on_rich = o->on_rich;
 	r->in_session = o->session_id.n > 0;
+	sv_copy(o->session_id, r->session_id, sizeof(r->session_id));
+	client_expect(r);
+	r->changes.known = true;
 	r->arg = o->arg;
 	r->out_io = (struct loop_io){.fd = -1, .on_ready = on_pipe_ready, .arg = r};
-	r->err_io = r->out_io;
+	r->err_io = r->compile_io = r->out_io;
 	r->timer = (struct loop_timer){.on_due = on_grace_due, .arg = r};
 	stream_init(&r->out);
 	stream_init(&r->errs);
+	stream_init(&r->compile);
 	r->next = c->runs;
 	c->runs = r;
 	c->active++;

@@ -23,8 +23,8 @@ struct sup_run {
 	struct sup_client *c;
 	struct sup_run *next;
 	uint64_t id;
-	struct sup_stream out, errs;
-	struct loop_io out_io, err_io;
+	struct sup_stream out, errs, compile;
+	struct loop_io out_io, err_io, compile_io;
 	uint64_t output_max; /* per stream; 0 until accepted */
 	bool accepted; /* the pipes have come */
 	bool stopped; /* SUP_STOP was sent */
@@ -34,9 +34,12 @@ struct sup_run {
 	struct err err;
 	struct loop_timer timer;
 	bool in_session;
+	char session_id[SUP_SESSION_ID_SIZE]; /* "": none */
 	struct interp *interp; /* whose pipes are its while it runs there */
-	uint64_t before[2]; /* of each stream: what was printed before the call */
-	uint64_t rich_bytes;
+	uint64_t before[3]; /* of each stream: what was printed before the call */
+	uint64_t rich_bytes, rich_seen; /* kept, and all */
+	struct sup_changes changes;
+	struct buf changed; /* its rows */
 	struct run_input in;
 	void (*on_done)(void *arg, const struct sup_answer *a);
 	void (*on_accepted)(void *arg, struct sv run_id);
@@ -58,6 +61,9 @@ struct sup_auth {
 	char bytes[];
 };
 
+/* one for each interpreter that can be; the keeper starts nothing more in it before it has that */
+#define CLIENT_MAX_READ (SUP_MAX_SESSIONS * 8)
+
 struct sup_client {
 	struct loop *loop;
 	struct loop_io io;
@@ -67,6 +73,8 @@ struct sup_client {
 	struct sup_auth *auths; /* oldest first */
 	unsigned nauths, auths_in_flight;
 	struct interp *interps;
+	uint64_t read[CLIENT_MAX_READ]; /* runs whose SUP_READ has found no room yet */
+	unsigned nread;
 	struct sup_ask *asks;
 	unsigned nasks;
 	uint64_t next_id;
@@ -76,11 +84,16 @@ struct sup_client {
 	void *lost_arg;
 	void (*on_ready)(void *arg);
 	void *ready_arg;
+	void (*on_gone)(void *arg, struct sv session_id);
+	void *gone_arg;
 };
 
 /* Sends the stops that had no room; true when some still have none. */
 bool client_send_stops(struct sup_client *c);
-/* Bytes of stream 1 or 2 of a run. */
+#define CLIENT_COMPILE 3 /* as a stream: the compiler's; shown only at the end */
+/* Has it ended like one that prints too much. */
+void client_stop_flood(struct sup_run *r);
+/* Bytes of stream 1, 2 or 3 of a run. */
 void client_take(struct sup_run *r, int stream, struct sv bytes);
 /* The id comes with the first record of a run. 0, or -1: another one than before. */
 int client_take_id(struct sup_run *r, const char *id, bool *ret_new);
@@ -98,12 +111,16 @@ int client_on_auth_record(struct sup_client *c, struct ipc_msg *m);
 void client_lose_auths(struct sup_client *c);
 
 /* --- client_session.c --------------------------------------------------------------------------- */
+/* r is on its way: what its session's interpreters print from now on may be its output. */
+void client_expect(const struct sup_run *r);
 /* SUP_CALLED: r gets the interpreter's pipes. SUP_GONE. 0, or -1 ill-formed or out of order. */
 int client_on_called(struct sup_run *r, struct ipc_msg *m);
 int client_on_gone(struct sup_client *c, struct ipc_msg *m);
 /* r's result is there: takes what is in the pipes and leaves them. */
 void client_leave_interp(struct sup_run *r);
 void client_free_interps(struct sup_client *c);
+bool client_send_reads(struct sup_client *c); /* true: there is no room for all of them yet */
+int client_on_changes(struct sup_run *r, struct ipc_msg *m); /* SUP_CHANGES */
 
 /* --- client_input.c ----------------------------------------------------------------------------- */
 /* first_fd is taken over. */

@@ -1,5 +1,6 @@
 /* client_ask.c: the front's questions about sessions and their files. */
 #include "sandbox/base/fd.h"
+#include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/supervise/client.h"
 
@@ -17,6 +18,7 @@ struct sup_ask {
 	void *arg;
 	struct sup_session_info *rows; /* owned; of records before the last */
 	unsigned n;
+	int hold_fd; /* owned; closed with it */
 };
 
 static void free_ask(struct sup_ask *q)
@@ -27,6 +29,7 @@ static void free_ask(struct sup_ask *q)
 		at = &(*at)->next;
 	*at = q->next;
 	q->c->nasks--;
+	fd_close(&q->hold_fd);
 	mem_free(q->rows);
 	mem_free(q);
 }
@@ -59,6 +62,7 @@ static struct sup_ask *ask(struct sup_client *c, uint32_t type,
 	if (!q)
 		return NULL;
 	q->c = c;
+	q->hold_fd = -1;
 	q->id = c->next_id;
 	ipc_start(&m, type, q->id);
 	wire_put_ask(&m, w);
@@ -90,6 +94,7 @@ struct sup_ask *sup_client_session_open(struct sup_client *c,
 	const struct wire_ask w = {.credential = o->credential,
 				   .language = o->language,
 				   .limits = o->limits,
+				   .throwaway = o->throwaway,
 				   .data_fd = -1};
 
 	return with_sessions(ask(c, SUP_ASK_OPEN, &w, e), fn, arg);
@@ -136,6 +141,31 @@ struct sup_ask *sup_client_file(struct sup_client *c, const struct sup_file_opts
 		q->arg = arg;
 	}
 	return q;
+}
+
+/* One that cannot be said is the end of the line to the keeper, or soon made up for by the session's age. */
+void sup_client_session_drop(struct sup_client *c, struct sv id)
+{
+	struct ipc_msg m;
+
+	if (c->lost || id.n >= SUP_SESSION_ID_SIZE)
+		return;
+	ipc_start(&m, SUP_DROP, 0);
+	ipc_put_sv(&m, id);
+	if (ipc_send(c->sock, &m, NULL))
+		log_msg(LOG_WARN, "event=session_not_dropped");
+}
+
+/* One that cannot be said is made up for by the keeper's patience, and hold_fd stays open until then. */
+void sup_client_file_stop(struct sup_ask *q, int hold_fd)
+{
+	struct ipc_msg m;
+
+	sup_client_ask_cancel(q);
+	q->hold_fd = hold_fd;
+	ipc_start(&m, SUP_ASK_STOP, q->id);
+	if (!q->c->lost && ipc_send(q->c->sock, &m, NULL))
+		log_msg(LOG_WARN, "event=file_operation_not_stopped");
 }
 
 void sup_client_ask_cancel(struct sup_ask *q)

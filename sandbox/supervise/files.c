@@ -3,8 +3,9 @@
  * Theory of operation. The keeper opens nothing there: the guest does, by a child in the room that has
  * no privilege. What comes back is hostile: a descriptor goes on to the front only if it is a regular file of
  * that workspace opened for reading alone, or a sealed memfd. As many operations as the guest takes are under
- * way in a session, others wait in the order they came. One without an answer is given up; if the guest says
- * nothing to that either, its session ends. */
+ * way in a session, others wait in the order they came; what is written, which may come slowly, leaves some
+ * of them free. One without an answer is given up; if the guest says nothing to that either, its session
+ * ends. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
@@ -17,6 +18,7 @@
 #define PATIENCE_MS 30000
 #define WRITE_PATIENCE_MS 600000 /* what is written may come over a network */
 #define GIVE_UP_MS 2000
+#define SPARE_OPS 2 /* not for what is written */
 #define MAX_LIST_BYTES ((uint64_t)64 << 20)
 
 static void send_next(struct session *s);
@@ -41,6 +43,13 @@ static void refuse(struct ask *a, const struct err *e)
 	ask_refuse(a, e);
 }
 
+static void give_up(struct ask *a)
+{
+	a->killed = true;
+	ses_signal(a->session, GUEST_KILL, a->id, GUEST_NO_SLOT);
+	loop_timer_set(&a->k->loop, &a->timer, GIVE_UP_MS);
+}
+
 static void on_patience_due(struct loop_timer *t)
 {
 	struct ask *a = t->arg;
@@ -51,9 +60,7 @@ static void on_patience_due(struct loop_timer *t)
 		ses_end(a->session, SUP_SESSION_DIED, "file_operation_would_not_end");
 		return;
 	}
-	a->killed = true;
-	ses_signal(a->session, GUEST_KILL, a->id, GUEST_NO_SLOT);
-	loop_timer_set(&a->k->loop, t, GIVE_UP_MS);
+	give_up(a);
 }
 
 static void send_ask(struct ask *a)
@@ -67,6 +74,7 @@ static void send_ask(struct ask *a)
 	struct err e = {0};
 	struct ipc_msg m;
 
+	file_hash(a);
 	ipc_start(&m, GUEST_FILE_OP, a->id);
 	guest_put_file(&m, &(struct guest_file){.op = kinds[a->op],
 						.path = {a->path, a->path_n},
@@ -86,13 +94,24 @@ static void send_ask(struct ask *a)
 		       a->op == SUP_FILE_WRITE ? WRITE_PATIENCE_MS : PATIENCE_MS);
 }
 
+/* What is written may come at anybody's pace: it leaves room for what ends by itself. */
+static bool may_write(const struct session *s)
+{
+	unsigned writes = 0;
+
+	for (const struct ask *a = s->k->asks; a; a = a->next)
+		writes += a->session == s && a->sent && a->op == SUP_FILE_WRITE;
+	return writes < GUEST_FILE_OPS - SPARE_OPS;
+}
+
 static void send_next(struct session *s)
 {
 	struct ask *next;
 
 	for (struct ask *a = s->k->asks; a && s->file_ops < GUEST_FILE_OPS; a = next) {
 		next = a->next;
-		if (a->session == s && !a->sent)
+		if (a->session == s && !a->sent &&
+		    (a->op != SUP_FILE_WRITE || may_write(s)))
 			send_ask(a);
 	}
 }
@@ -129,7 +148,9 @@ void file_ask(struct ask *a)
 
 	if (!s)
 		ask_not_found(&e);
-	if (!s || check(a, &e)) {
+	if (a->killed)
+		err_set(&e, ERR_BUSY, "it was given up");
+	if (!s || a->killed || check(a, &e)) {
 		ask_refuse(a, &e);
 		return;
 	}
@@ -137,6 +158,26 @@ void file_ask(struct ask *a)
 	a->timer = (struct loop_timer){.on_due = on_patience_due, .arg = a};
 	ses_used(s);
 	send_next(s);
+}
+
+/* Who asked is known later, where it is not yet. */
+void file_stop(struct keeper *k, uint64_t id)
+{
+	struct ask *a = k->asks;
+	struct err e = {0};
+
+	while (a && a->id != id)
+		a = a->next;
+	if (!a || a->type != SUP_ASK_FILE || a->killed)
+		return;
+	if (a->sent) {
+		give_up(a);
+	} else if (a->session) {
+		err_set(&e, ERR_BUSY, "it was given up");
+		refuse(a, &e);
+	} else {
+		a->killed = true;
+	}
 }
 
 void files_session_ends(struct session *s)
@@ -156,6 +197,26 @@ void files_session_ends(struct session *s)
 }
 
 /* --- the guest's answer -------------------------------------------------------------------------- */
+
+static const char *what_to_do(enum err_code code, int sys)
+{
+	if (sys == EEXIST)
+		return "give another path, or say that it may be replaced";
+	if (sys == ENOTEMPTY)
+		return "delete what is in it first";
+	if (sys == ENOSPC || sys == EDQUOT)
+		return "delete files that are no longer needed";
+	if (sys == ENAMETOOLONG)
+		return "use a shorter name";
+	if (code == ERR_BUSY)
+		return "try again";
+	if (code == ERR_LIMIT || sys == ENODATA)
+		return "send it again, all of it and no more";
+	if (code == ERR_UNAVAILABLE)
+		return "try again; should it stay so, close the session";
+	return "artifact_list shows what is there; give the path of a regular file below "
+	       "/workspace";
+}
 
 /* errno is hostile too, but only ever shown. */
 static void explain(const struct ask *a, int sys, struct err *e)
@@ -195,6 +256,7 @@ static void explain(const struct ask *a, int sys, struct err *e)
 	if (!e->code)
 		err_set(e, ERR_UNAVAILABLE, "the sandbox could not do it: %s",
 			strerror(sys));
+	err_fix(e, "%s", what_to_do(e->code, sys));
 	e->sys = sys;
 }
 
@@ -233,6 +295,7 @@ static void pass(struct ask *a, const struct guest_file_done *d)
 						   .mtime_ns = d->mtime_ns,
 						   .fd = d->fd});
 	keeper_tell(a->k, &m);
+	file_note(a, d->size);
 	leave(a);
 	ask_free(a);
 }

@@ -84,50 +84,91 @@ void keeper_end(struct keeper *k)
 	end_if_idle(k);
 }
 
-/* 0, or -1: not a record the front may send. */
-static int front_record(struct keeper *k, struct ipc_msg *m)
+/* --- what the front sends; -1: not a record it may send ------------------------------------------ */
+
+static int take_run(struct keeper *k, struct ipc_msg *m)
 {
 	struct wire_run w;
+
+	if (run_find(k, m->id) || !m->id || auth_has(k, m->id, true) ||
+	    wire_get_run(m, &w))
+		return -1;
+	auth_run(k, m->id, &w);
+	return 0;
+}
+
+static int take_stop(struct keeper *k, struct ipc_msg *m)
+{
 	struct run *r = run_find(k, m->id);
-	uint32_t why;
+	const uint32_t why = ipc_get_u32(m);
 
-	if (m->id & WIRE_ID_BIT)
-		return -1;
-	if (m->type >= SUP_ASK_OPEN && m->type <= SUP_ASK_FILE) {
-		struct wire_ask a;
-
-		if (!m->id || ask_has(k, m->id) || wire_get_ask(m, &a))
-			return -1;
-		ask_new(k, m->id, m->type, &a);
-		return 0;
-	}
-	if (m->type == SUP_RUN) {
-		if (r || !m->id || auth_has(k, m->id, true) || wire_get_run(m, &w))
-			return -1;
-		auth_run(k, m->id, &w);
-		return 0;
-	}
-	if (m->type == SUP_AUTH) {
-		struct sv credential = ipc_get_sv(m, SUP_MAX_CREDENTIAL);
-
-		if (!ipc_end(m) || auth_has(k, m->id, false))
-			return -1;
-		auth_identify(k, m->id, credential);
-		return 0;
-	}
-	if (m->type != SUP_STOP)
-		return -1;
-	why = ipc_get_u32(m);
 	if (!ipc_end(m) || (why != WIRE_CANCEL && why != WIRE_OUTPUT_LIMIT))
 		return -1;
 	auth_stop(k, m->id);
-	if (r) { /* else it has just ended: the records crossed */
-		if (!r->evidence.reason && !r->evidence.has_status)
-			r->evidence.reason =
-				why == WIRE_CANCEL ? VERDICT_CANCEL : VERDICT_OUTPUT;
-		run_event(r, EV_STOP);
-	}
+	if (!r) /* it has just ended: the records crossed */
+		return 0;
+	if (!r->evidence.reason && !r->evidence.has_status)
+		r->evidence.reason =
+			why == WIRE_CANCEL ? VERDICT_CANCEL : VERDICT_OUTPUT;
+	run_event(r, EV_STOP);
 	return 0;
+}
+
+static int take_auth(struct keeper *k, struct ipc_msg *m)
+{
+	const struct sv credential = ipc_get_sv(m, SUP_MAX_CREDENTIAL);
+
+	if (!ipc_end(m) || auth_has(k, m->id, false))
+		return -1;
+	auth_identify(k, m->id, credential);
+	return 0;
+}
+
+static int take_ask(struct keeper *k, struct ipc_msg *m)
+{
+	struct wire_ask a;
+
+	if (!m->id || ask_has(k, m->id) || wire_get_ask(m, &a))
+		return -1;
+	ask_new(k, m->id, m->type, &a);
+	return 0;
+}
+
+static int take_drop(struct keeper *k, struct ipc_msg *m)
+{
+	char id[SUP_SESSION_ID_SIZE] = "";
+
+	ipc_get_cstr(m, id, sizeof(id));
+	if (!ipc_end(m))
+		return -1;
+	ses_drop(k, id);
+	return 0;
+}
+
+static int front_record(struct keeper *k, struct ipc_msg *m)
+{
+	if (m->id & WIRE_ID_BIT)
+		return -1;
+	if (m->type >= SUP_ASK_OPEN && m->type <= SUP_ASK_FILE)
+		return take_ask(k, m);
+	switch (m->type) {
+	case SUP_RUN:
+		return take_run(k, m);
+	case SUP_STOP:
+		return take_stop(k, m);
+	case SUP_AUTH:
+		return take_auth(k, m);
+	case SUP_DROP:
+		return take_drop(k, m);
+	case SUP_ASK_STOP:
+	case SUP_READ:
+		if (!ipc_end(m))
+			return -1;
+		(m->type == SUP_READ ? ses_read : file_stop)(k, m->id);
+		return 0;
+	default:
+		return -1;
+	}
 }
 
 static void on_front_ready(struct loop_io *io, uint32_t events)
@@ -270,6 +311,8 @@ static void say_hello(struct keeper *k)
 	snprintf(i.bwrap_version, sizeof(i.bwrap_version), "%s", f->bwrap_version);
 	snprintf(i.bwrap_path, sizeof(i.bwrap_path), "%s", f->bwrap_path);
 	snprintf(i.degraded, sizeof(i.degraded), "%s", f->degraded);
+	if (k->image)
+		i.image = *k->image;
 	ipc_start(&m, SUP_HELLO, 0);
 	wire_put_info(&m, &i);
 	keeper_tell(k, &m);
@@ -313,28 +356,54 @@ static int record_no_auth(struct keeper *k, struct err *e)
 			      "that nobody is asked who he is could not be recorded");
 }
 
-/* Runs come first: sessions get what those cannot need. */
-static void fit_sessions(struct keeper *k, uint64_t files, uint32_t uids)
+/* Open files for all but sessions. */
+static uint64_t files_of_runs(const struct keeper *k)
 {
-	const uint64_t need =
-		k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64;
-	const uint64_t room = (files - need) / FDS_PER_SESSION;
+	return k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64;
+}
 
-	if (room < k->max_sessions)
+/* Runs come first: sessions get what those cannot need. So many as were asked for, or it is refused;
+ * so many as there may be, where nobody asked. */
+static int fit_sessions(struct keeper *k, const struct sup_keeper_opts *o,
+			uint64_t files, struct err *e)
+{
+	const uint64_t room = (files - files_of_runs(k)) / FDS_PER_SESSION;
+	const uint32_t uids = o->uid_count ? o->uid_count : LAUNCH_MAX_UIDS;
+	const uint32_t free_uids = !launch_facts(k->host)->root ? UINT32_MAX
+				   : uids > k->max_runs		? uids - k->max_runs
+								: 0;
+
+	if (o->max_sessions > room) {
+		err_set(e, ERR_UNAVAILABLE,
+			"%llu open files are too few for %u sessions beside %u runs: "
+			"they do for %llu",
+			(unsigned long long)files, o->max_sessions, k->max_runs,
+			(unsigned long long)room);
+		return err_fix(
+			e,
+			"raise the limit (ulimit -Hn) or lower --max-sessions or --max-runs");
+	}
+	if (o->max_sessions > free_uids) {
+		err_set(e, ERR_UNAVAILABLE,
+			"as root each sandbox has a uid of its own: of %u, %u are for "
+			"runs, which leaves %u for %u sessions",
+			uids, k->max_runs, free_uids, o->max_sessions);
+		return err_fix(e,
+			       "lower --max-sessions or --max-runs, raise --uid-count "
+			       "(at most 256), or do not start it as root");
+	}
+	if (k->max_sessions > room)
 		k->max_sessions = (uint32_t)room;
-	if (!launch_facts(k->host)->root)
-		return;
-	if (uids <= k->max_runs)
-		k->max_sessions = 0;
-	else if (uids - k->max_runs < k->max_sessions)
-		k->max_sessions = uids - k->max_runs;
+	if (k->max_sessions > free_uids)
+		k->max_sessions = free_uids;
+	return 0;
 }
 
 static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
 {
 	const uint64_t files = launch_raise_nofile();
 
-	if (files < k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64) {
+	if (files < files_of_runs(k)) {
 		err_set(e, ERR_UNAVAILABLE, "%llu open files are too few for %u runs",
 			(unsigned long long)files, k->max_runs);
 		return err_fix(e, "raise the limit (ulimit -Hn) or lower --max-runs");
@@ -344,13 +413,16 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 	if (loop_init(&k->loop, e) ||
 	    launch_host_open(&(struct launch_host_opts){.bwrap_path = o->bwrap_path,
 							.uid_base = o->uid_base,
-							.uid_count = o->uid_count},
+							.uid_count = o->uid_count,
+							.image = o->image
+									 ? &o->image_dir
+									 : NULL},
 			     &k->host, e))
 		return -1;
-	fit_sessions(k, files, o->uid_count ? o->uid_count : 256);
 	launch_cgroups_sweep(0, false);
-	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) ||
-	    record_no_auth(k, e) || auth_open(k, e))
+	if (fit_sessions(k, o, files, e) || await_ledger(k, e) ||
+	    launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) || record_no_auth(k, e) ||
+	    auth_open(k, e))
 		return -1;
 	k->front_io =
 		(struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};
@@ -368,6 +440,7 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 int sup_keeper_main(const struct sup_keeper_opts *o)
 {
 	struct keeper k = {.front = o->front_sock,
+			   .image = o->image,
 			   .ledger = o->ledger_sock,
 			   .max_runs = o->max_runs,
 			   .max_queue = o->max_queue,

@@ -1,7 +1,7 @@
 /* keeper.h: the keeper's state, shared by keeper.c (connections), tell.c (what is said to the front),
  * request.c (a request becomes a run), share.c (whose turn it is), run.c (one run's life), calls.c (that
- * of a run in a session), session.c and sessions.c (one session's life; all of them), asks.c (questions about sessions) and files.c (about
- * files in them).
+ * of a run in a session), session.c and sessions.c (one session's life; all of them), asks.c (questions about sessions), files.c (about
+ * files in them), file_notes.c (their record) and changes.c (what calls do to files).
  *
  * A run's life, and what it waits for:
  *
@@ -22,7 +22,8 @@
  *
  * A run in a session, a *call*, goes through the same states, but the sandbox is the session's: it may have a
  * slot when its interpreter has none before it, STARTING waits for GUEST_CALL_STARTED, and ENDING for
- * the guest's word that the code has stopped: interrupt, kill, end of the session. A session's own life:
+ * the guest's word that the code has stopped: interrupt, kill, end of the session. One of a language that is
+ * compiled goes from RUNNING to STARTING once, when the compiler has ended well. A session's own life:
  *
  *	RECORDING --ledger ack--> STARTING --GUEST_OPENED--> OPEN
  *	    |                        | failed                  | closed, too old, idle, its guest has gone
@@ -71,7 +72,7 @@ struct session;
 
 /* The ends of a program's pipes; -1: not there. */
 struct pipes {
-	int from[3], to[3];	/* out, err, rich */
+	int from[3], to[3];	/* out, err, rich or the compiler's */
 	int in_from, in_to;	/* an open stdin */
 };
 
@@ -104,7 +105,12 @@ struct run {
 	struct session *session;	/* NULL: it is no more */
 	uint32_t slot;			/* GUEST_NO_SLOT: a program of its own */
 	bool told;			/* the front has its start */
-	unsigned step;			/* of the ladder: asked to stop, killed */
+	bool changes_due;		/* the guest will say what it has changed */
+	bool recorded;			/* its outcome: that is all it waits for */
+	bool keep_files;		/* it is the last of a throwaway session that stays for its files */
+	bool compiling;			/* in the first of two steps, or before it */
+	bool begun;			/* the program of this step has started */
+	enum { STEP_ASK, STEP_ASK_AGAIN, STEP_KILL } step; /* of the ladder */
 	struct pipes pipes;		/* the front's ends, until it is told */
 	struct launch_usage before;
 };
@@ -139,16 +145,21 @@ struct session {
 	struct loop_io ctl_io, child_io;
 	struct loop_timer timer;	/* start, then its age and idleness, then the kill ladder */
 	bool launched, was_open, child_ended;
+	bool throwaway, taken;		/* for one run; it has had it */
+	bool kept;			/* that has ended, and left files */
 	bool counted;			/* the counters of its cgroup were read for the last time */
 	enum sup_session_end end;
 	const char *reason;		/* NULL: it has none to end; for the ledger */
 	struct err failure;		/* why it did not start */
 	uint64_t created_us, opened_us, used_us, ended_us; /* the first CLOCK_REALTIME, all others monotonic */
 	uint32_t calls, file_ops;	/* so far; under way */
+	unsigned char last_read[32];	/* hash of the path */
 	struct {
 		bool alive;		/* its interpreter runs, for all that is known */
+		bool used, lost;	/* code has run in it; one that was has ended, which nobody has been told */
 		int pidfd;		/* owned; from the guest */
 		struct run *run;	/* has it now */
+		uint64_t unread;	/* the front's number of the call before, until it has read all of its output */
 	} slot[GUEST_SLOTS];
 };
 
@@ -162,6 +173,7 @@ struct ask {
 	struct sup_session_limits limits; /* OPEN */
 	char language[64];
 	char session_id[SUP_SESSION_ID_SIZE];
+	bool throwaway;			/* OPEN */
 	struct session *session;	/* FILE: waits, or is under way there */
 	bool sent, killed;
 	struct loop_timer timer;
@@ -170,6 +182,8 @@ struct ask {
 	bool keep;
 	uint64_t min_bytes, max_bytes;
 	int data_fd;			/* owned */
+	bool hashed;			/* what is written, before it goes */
+	unsigned char hash[32];
 	size_t path_n;
 	char path[];
 };
@@ -205,6 +219,7 @@ struct auth {
 struct keeper {
 	struct loop loop;
 	struct launch_host *host;
+	const struct sup_image *image;	/* borrowed; NULL: none */
 	struct auth auth;
 	int front, ledger;		/* owned */
 	struct loop_io front_io, ledger_io, signal_io;
@@ -275,6 +290,22 @@ void call_leave(struct run *r);		/* before it is freed */
 /* A record of the guest about calls. False: it may not send that. */
 bool call_record(struct session *s, struct ipc_msg *m);
 
+/* --- changes.c ---------------------------------------------------------------------------------- */
+/* Of a call in RUN_CLOSING; each may free it. */
+void changes_recorded(struct run *r);	/* its outcome is */
+void changes_lost(struct run *r);	/* the session ends */
+void changes_timed_out(struct run *r);
+bool changes_record(struct session *s, struct ipc_msg *m);
+
+/* Its program has started, or will: the counters from here on are its. For compile.c, as the next. */
+void call_begin_step(struct run *r);
+/* What the guest said of its end stands in the evidence. */
+void call_finish(struct run *r);
+/* compile.c: to the guest, with all pipes made; -1: r->failure says why not. */
+int compile_send(struct run *r);
+void compile_done(struct run *r);	/* the compiler has exited with 0 */
+void compile_fill(struct run *r);	/* how long it took, in the result, for any run */
+
 /* --- session.c, sessions.c ---------------------------------------------------------------------------------- */
 void ses_open(struct keeper *k, struct ask *a);	/* takes a over */
 void ses_event(struct session *s, enum session_event ev);
@@ -283,6 +314,10 @@ void ses_end_all(struct keeper *k, const char *reason);
 /* The principal's own that is open; NULL: there is none, or it is another's. */
 struct session *ses_find(struct keeper *k, const char *principal, const char *id);
 struct session *ses_by_number(struct keeper *k, uint64_t number);
+/* Its run has ended, and it stays for what that left. */
+void ses_keep(struct session *s);
+void ses_read(struct keeper *k, uint64_t id); /* SUP_READ */
+void ses_drop(struct keeper *k, const char *id); /* the throwaway of that name, if there is one */
 /* Has it room for another? -1: e says why not. */
 int ses_may_open(struct keeper *k, const char *principal, struct err *e);
 bool ses_is_busy(const struct session *s); /* something is under way there */
@@ -305,8 +340,12 @@ void ask_answer_row(struct ask *a, const struct session *s);
 void ask_free(struct ask *a);
 void ask_not_found(struct err *e);
 void file_ask(struct ask *a);
+void file_stop(struct keeper *k, uint64_t id); /* the front's number; it may have been answered */
 bool file_record(struct session *s, struct ipc_msg *m);
 void files_session_ends(struct session *s);
+/* file_notes.c: the record of what was done to files. */
+void file_hash(struct ask *a);		/* while its data is there */
+void file_note(const struct ask *a, uint64_t size); /* it has been done */
 
 /* --- tell.c ----------------------------------------------------------------------------------- */
 /* Sends to the front: 0, or -1 when it has gone. What it does not take at once is kept for it; until it

@@ -8,12 +8,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define SMALL_BYTES 8192 /* up to here reading takes less than mapping */
+
 /* The bytes cannot change after this: the memfd is sealed, and that is checked. */
 static int hash_fd(int fd, uint64_t max_bytes, unsigned char out[32],
 		   uint64_t *ret_bytes, struct err *e)
 {
 	int64_t n = fd < 0 ? 0 : fd_size(fd);
-	void *p = NULL;
+	unsigned char few[SMALL_BYTES];
+	void *p;
 
 	if (n < 0 || (fd >= 0 && !fd_is_sealed(fd)))
 		return err_set(e, ERR_INVALID,
@@ -23,14 +26,18 @@ static int hash_fd(int fd, uint64_t max_bytes, unsigned char out[32],
 		*ret_bytes = (uint64_t)n;
 		return 0; /* the plan refuses it, with the limit's name */
 	}
-	if (n) {
-		p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p == MAP_FAILED)
-			return err_sys(e, "map the request");
+	if (n <= SMALL_BYTES) {
+		if (n && pread(fd, few, (size_t)n, 0) != n)
+			return err_sys(e, "read the request");
+		crypto_hash_sha256(out, few, (unsigned long long)n);
+		*ret_bytes = (uint64_t)n;
+		return 0;
 	}
-	crypto_hash_sha256(out, n ? p : (const void *)"", (unsigned long long)n);
-	if (n)
-		munmap(p, (size_t)n);
+	p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_sys(e, "map the request");
+	crypto_hash_sha256(out, p, (unsigned long long)n);
+	munmap(p, (size_t)n);
 	*ret_bytes = (uint64_t)n;
 	return 0;
 }
@@ -78,6 +85,8 @@ static int place(struct run *r, const struct wire_run *w, struct err *e)
 	if (w->session_id.n) {
 		if (!sv_copy(w->session_id, id, sizeof(id)))
 			s = ses_find(r->k, r->share->principal, id);
+		if (s && s->throwaway && s->taken)
+			s = NULL;
 		if (!s) {
 			ask_not_found(e);
 			return -1;
@@ -85,7 +94,16 @@ static int place(struct run *r, const struct wire_run *w, struct err *e)
 	}
 	if (make_plan(r, w, s, e))
 		return -1;
-	return s ? call_join(r, s, e) : 0;
+	if (s)
+		s->taken = true;
+	r->keep_files = r->keep_files && s && s->throwaway;
+	if (s)
+		return call_join(r, s, e);
+	if (!pol_plan_compiler(r->plan)[0])
+		return 0;
+	err_set(e, ERR_INVALID, "%s is compiled first, which takes a session",
+		pol_plan_runtime(r->plan)->title);
+	return err_fix(e, "create a session for it");
 }
 
 /* A refusal is answered when it is recorded: so a flood of them is bounded by what its sender may have
@@ -159,6 +177,7 @@ static struct run *add_run(struct keeper *k, uint64_t id, const struct wire_run 
 			  .open_stdin = w->open_stdin,
 			  .stdin_to = -1,
 			  .is_call = w->session_id.n > 0,
+			  .keep_files = w->keep_files,
 			  .slot = GUEST_NO_SLOT};
 	pipes_none(&r->pipes);
 	r->timer = (struct loop_timer){.on_due = run_on_timer, .arg = r};

@@ -87,6 +87,7 @@ void run_write_intent(struct run *r)
 		.tool = sv_of(pol_tool_name(pol_plan_tool(r->plan))),
 		.runtime = sv_of(rt ? rt->name : ""),
 		.session_id = sv_of(r->session ? r->session->id : ""),
+		.image_sha256 = sv_of(r->k->image ? r->k->image->sha256 : ""),
 		.open_stdin = r->open_stdin,
 		.code_bytes = r->code_bytes,
 		.input_bytes = r->input_bytes,
@@ -330,14 +331,13 @@ static void fill_result(struct run *r)
 {
 	struct sup_result *s = &r->result;
 
+	r->evidence.compiling = r->compiling;
 	verdict_decide(&r->evidence, s);
 	memcpy(s->run_id, r->run_id, sizeof(s->run_id));
 	s->limits = *pol_plan_limits(r->plan);
 	s->timeout_clamped = pol_plan_timeout_clamped(r->plan);
 	s->limits_degraded |= launch_facts(r->k->host)->cgroup == LAUNCH_CG_NONE;
-	s->duration_us = r->started_us && r->ended_us > r->started_us
-				 ? r->ended_us - r->started_us
-				 : 0;
+	compile_fill(r);
 }
 
 /* The outcome goes to the ledger before the answer goes to the front. */
@@ -359,7 +359,8 @@ void run_close_books(struct run *r)
 					  : sv_of(sup_status_name(r->result.status)),
 			.exit_code = r->result.has_exit_code ? r->result.exit_code : -1,
 			.signal = r->result.signal,
-			.duration_us = r->result.duration_us,
+			.duration_us =
+				r->result.duration_us + r->result.compile.duration_us,
 			.cpu_us = r->result.cpu_us,
 			.peak_memory_bytes = r->result.peak_memory_bytes,
 			.hits = r->result.hits});

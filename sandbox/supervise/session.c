@@ -59,6 +59,8 @@ static void record_open(struct session *s)
 				    .session_id = sv_of(s->id),
 				    .principal = sv_of(pol_plan_principal(s->plan)),
 				    .runtime = sv_of(rt ? rt->name : ""),
+				    .image_sha256 = sv_of(
+					    s->k->image ? s->k->image->sha256 : ""),
 				    .ttl_s = l->ttl_s,
 				    .idle_ttl_s = l->idle_ttl_s,
 				    .memory_bytes = l->memory_bytes,
@@ -111,6 +113,7 @@ void ses_open(struct keeper *k, struct ask *a)
 	}
 	s->k = k;
 	s->ask = a;
+	s->throwaway = a->throwaway;
 	s->number = WIRE_ID_BIT | ++k->session_numbers;
 	s->workspace_fd = s->ctl_io.fd = s->child_io.fd = -1;
 	s->created_us = loop_wall_us();
@@ -487,6 +490,8 @@ static bool guest_record(struct session *s, struct ipc_msg *m)
 	case GUEST_CALL_ENDED:
 	case GUEST_DIED:
 		return s->state == SES_OPEN && call_record(s, m);
+	case GUEST_CHANGES:
+		return s->state == SES_OPEN && changes_record(s, m);
 	case GUEST_FILE_DONE:
 		return s->state == SES_OPEN && file_record(s, m);
 	default:

@@ -39,6 +39,25 @@ struct session *ses_by_number(struct keeper *k, uint64_t number)
 	return s;
 }
 
+/* No credential: the name is known to nobody but the front, which asked for the session. */
+void ses_read(struct keeper *k, uint64_t id)
+{
+	for (struct session *s = k->sessions; s && id; s = s->next)
+		for (unsigned i = 0; i < GUEST_SLOTS; i++)
+			if (s->slot[i].unread == id)
+				s->slot[i].unread = 0;
+	keeper_pump(k);
+}
+
+void ses_drop(struct keeper *k, const char *id)
+{
+	for (struct session *s = k->sessions; s; s = s->next)
+		if (s->throwaway && !sodium_memcmp(s->id, id, sizeof(s->id))) {
+			ses_end(s, SUP_SESSION_CLOSED, "dropped");
+			return;
+		}
+}
+
 static void calls_of(const struct session *s, unsigned *running, unsigned *queued)
 {
 	*running = *queued = 0;
@@ -83,6 +102,63 @@ void ses_info(const struct session *s, struct sup_session_info *ret)
 	}
 }
 
+/* --- throwaway sessions that are kept --------------------------------------------------------------- */
+
+static bool is_kept(const struct session *s, const char *principal)
+{
+	return s->kept && s->state == SES_OPEN &&
+	       (!principal || !strcmp(pol_plan_principal(s->plan), principal));
+}
+
+/* Of one principal, or (NULL) of all. */
+static unsigned count_kept(const struct keeper *k, const char *principal)
+{
+	unsigned n = 0;
+
+	for (const struct session *s = k->sessions; s; s = s->next)
+		n += is_kept(s, principal);
+	return n;
+}
+
+/* The oldest of that principal, or (NULL) of whoever has most. NULL: there is none. */
+static struct session *oldest_kept(const struct keeper *k, const char *principal)
+{
+	struct session *found = NULL;
+	unsigned most = 0;
+
+	for (struct session *s = k->sessions; s; s = s->next) {
+		const unsigned n = is_kept(s, principal)
+					   ? count_kept(k, pol_plan_principal(s->plan))
+					   : 0;
+
+		if (n > most) {
+			found = s;
+			most = n;
+		}
+	}
+	return found;
+}
+
+static bool make_room(const struct keeper *k, const char *principal)
+{
+	struct session *s = oldest_kept(k, principal);
+
+	if (s)
+		ses_end(s, SUP_SESSION_CLOSED, "made_room");
+	return s != NULL;
+}
+
+void ses_keep(struct session *s)
+{
+	const char *principal = pol_plan_principal(s->plan);
+
+	s->kept = true;
+	if (count_kept(s->k, principal) > SUP_MAX_KEPT_EACH)
+		make_room(s->k, principal);
+	if (count_kept(s->k, NULL) > SUP_MAX_KEPT)
+		make_room(s->k, NULL);
+}
+
 /* Where callers are told apart, no one of them has more than a quarter. */
 int ses_may_open(struct keeper *k, const char *principal, struct err *e)
 {
@@ -90,15 +166,23 @@ int ses_may_open(struct keeper *k, const char *principal, struct err *e)
 		k->auth.modes & (SUP_AUTH_KEYS | SUP_AUTH_OAUTH | SUP_AUTH_CERT);
 	const unsigned each = shared && k->max_sessions > 1 ? (k->max_sessions + 3) / 4
 							    : k->max_sessions;
-	unsigned own = 0;
+	unsigned own = 0, all = 0;
 
+	/* one that makes room is gone in a moment */
 	for (const struct session *s = k->sessions; s; s = s->next)
-		own += !strcmp(pol_plan_principal(s->plan), principal);
-	if (own < each && k->nsessions < k->max_sessions)
+		if (!s->kept || s->state == SES_OPEN) {
+			own += !strcmp(pol_plan_principal(s->plan), principal);
+			all++;
+		}
+	if (own >= each && make_room(k, principal))
+		own--, all--;
+	if (own < each && all >= k->max_sessions && make_room(k, NULL))
+		all--;
+	if (own < each && all < k->max_sessions)
 		return 0;
 	err_set(e, ERR_BUSY,
 		"%u sessions are open, of these %u of this caller; at most %u "
 		"and %u may be",
-		k->nsessions, own, k->max_sessions, each);
+		all, own, k->max_sessions, each);
 	return err_fix(e, "close a session that is no longer needed");
 }

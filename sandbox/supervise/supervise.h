@@ -33,6 +33,7 @@ enum sup_status {
 	SUP_DENIED,		/* the kernel killed it for a forbidden call (SIGSYS) */
 	SUP_CANCELLED,
 	SUP_LOST,		/* the sandbox died without a verdict; nothing is made up */
+	SUP_COMPILE_ERROR,	/* the compiler said no: the program was not started */
 	SUP_STATUS_COUNT
 };
 const char *sup_status_name(enum sup_status s);	/* "exited", ... as on the wire */
@@ -65,6 +66,16 @@ enum sup_session_end { SUP_SESSION_CLOSED, SUP_SESSION_TTL, SUP_SESSION_IDLE, SU
 /* Limits that were hit, whether or not they ended the run. */
 enum { SUP_HIT_TIME = 1, SUP_HIT_MEMORY = 2, SUP_HIT_PROCESSES = 4, SUP_HIT_DISK = 8, SUP_HIT_OUTPUT = 16 };
 
+/* The first step of a call of a language that is compiled. */
+struct sup_compile {
+	bool there;		/* it was begun */
+	bool last;		/* the call ended in it: the program was not started */
+	enum sup_status status;	/* SUP_EXITED with code 0, unless it is the last */
+	bool has_exit_code;
+	int exit_code, signal;	/* as of the result */
+	uint64_t duration_us;
+};
+
 struct sup_result {
 	char run_id[SUP_RUN_ID_SIZE];
 	enum sup_status status;
@@ -72,7 +83,8 @@ struct sup_result {
 	int exit_code;		/* 0..255 */
 	int signal;		/* 0: none */
 	uint32_t hits;		/* SUP_HIT_* */
-	uint64_t duration_us;	/* program start to known end, CLOCK_MONOTONIC */
+	uint64_t duration_us;	/* program start to known end, CLOCK_MONOTONIC; 0: it was not started */
+	struct sup_compile compile; /* counts for cpu_us, too */
 	uint64_t cpu_us;	/* 0 with limits_degraded */
 	uint64_t peak_memory_bytes;	/* 0 with limits_degraded */
 	bool limits_degraded;	/* no cgroup: rlimits only */
@@ -82,9 +94,11 @@ struct sup_result {
 	bool in_session;
 	bool fresh;		/* the interpreter was started for this call */
 	bool lost_state;	/* it ended with the call, so variables are gone; files stay */
+	bool lost_before;	/* one that calls had run in ended since the last call in its place: so their
+				 * variables are gone. Said once for each that has ended */
 	bool session_ended;	/* with all of it: why is in session_end */
 	enum sup_session_end session_end;
-	uint64_t rich_dropped;	/* bytes of rich lines that were not handed on; the client's own count */
+	uint64_t rich_dropped;	/* rich lines that were not handed on; the client's own count */
 };
 /* Of a call in an interpreter: SUP_EXITED with the exit code the driver says; SUP_SIGNALED and so on when the
  * interpreter ended with it; SUP_TIMEOUT, SUP_CANCELLED, SUP_OUTPUT_LIMIT: it was interrupted, and killed if it did
@@ -109,10 +123,20 @@ uint64_t sup_stream_text(const struct sup_stream *s, struct buf *head, struct bu
 struct sup_client;
 struct sup_run;
 
+/* What a call has changed in its session's workspace; see GUEST_CHANGES (sandbox/guest/guest.h). */
+struct sup_changes {
+	bool known;		/* false: it could not be found out, or the session has ended */
+	bool more;		/* there may be others than those found */
+	uint32_t total;		/* found; rows may hold fewer */
+	struct sv rows;		/* as of guest_next_change: hostile bytes */
+};
+
 struct sup_answer {
 	const struct err *err;			/* set: there was no run, or it was lost */
 	const struct sup_result *result;	/* valid when err is NULL */
+	const struct sup_changes *changes;	/* of a run in a session; else NULL */
 	const struct sup_stream *out, *errs;
+	const struct sup_stream *compile;	/* of the compiler, both of its streams; empty where there was none */
 };
 
 struct sup_run_opts {
@@ -128,6 +152,9 @@ struct sup_run_opts {
 	 * of one interpreter run one after another, in the order they came. */
 	struct sv session_id;
 	bool open_stdin;		/* it stays open: sup_client_input; stdin_fd, if there, comes first */
+	/* In a throwaway session: when the run has ended all else that runs there is killed, and the workspace stays.
+	 * changes tells all of its files then. */
+	bool keep_files;
 	/* Called once, later, never from within sup_client_run. The run is freed after it. */
 	void (*on_done)(void *arg, const struct sup_answer *a);
 	/* The run has its id: it starts, or waits for its turn. Once; not for one that is refused before
@@ -167,6 +194,9 @@ struct sup_ask;
 struct sup_session_opts {
 	struct sv credential, language;	/* "": any of those with a driver, and all others as programs */
 	struct sup_session_limits limits;
+	/* For one run and the files it leaves: in no list, and taken by the first run in it alone. It is ended by its
+	 * limits, by sup_client_session_drop, or to make room for another session. */
+	bool throwaway;
 };
 typedef void sup_session_fn(void *arg, const struct sup_session_info *rows, unsigned n,
 			    const struct err *e);
@@ -179,6 +209,8 @@ struct sup_ask *sup_client_session_close(struct sup_client *c, struct sv credent
 /* All of the caller's, oldest first; n may be 0. */
 struct sup_ask *sup_client_session_list(struct sup_client *c, struct sv credential,
 					sup_session_fn *fn, void *arg, struct err *e);
+/* A throwaway session is not needed any more. Nothing is answered: it may have ended before. */
+void sup_client_session_drop(struct sup_client *c, struct sv id);
 void sup_client_ask_cancel(struct sup_ask *q); /* fn will not be called; what was asked for may happen all the same */
 
 /* --- files of a session's workspace --- */
@@ -206,6 +238,14 @@ struct sup_file_done {
 typedef void sup_file_fn(void *arg, const struct sup_file_done *d, const struct err *e);
 struct sup_ask *sup_client_file(struct sup_client *c, const struct sup_file_opts *o,
 				sup_file_fn *fn, void *arg, struct err *e);
+/* It is not to happen: as sup_client_ask_cancel, and what is under way is ended; unless it was done before,
+ * nothing has changed then. hold_fd (or -1) is taken over and closed after that: the write end of a pipe
+ * that has not brought all must stay open so long, or its end would be taken for the content's. */
+void sup_client_file_stop(struct sup_ask *q, int hold_fd);
+/* Called for every session that has ended, whoever's it was; what is open of its files is to be
+ * closed, or their memory stays. */
+void sup_client_on_session_gone(struct sup_client *c, void (*on_gone)(void *arg, struct sv session_id),
+				void *arg);
 
 /* --- who is calling --------------------------------------------------------------------------- */
 /* A credential is a word, a blank and bytes, at most SUP_MAX_CREDENTIAL in all:
@@ -234,6 +274,16 @@ struct sup_auth *sup_client_auth(struct sup_client *c, struct sv credential, sup
 				 struct err *e);
 void sup_client_auth_cancel(struct sup_auth *a);	/* on_done will not be called */
 
+/* The packages every sandbox of this server has beside the host's (mcp/image.h). */
+#define SUP_IMAGE_NAME_SIZE 65
+struct sup_image {
+	char name[SUP_IMAGE_NAME_SIZE];	/* "": there is none */
+	char sha256[65];		/* hex; "" of one that is not finished */
+	char packages[3072];		/* a line each: "python pandas 3.1.1" */
+	uint32_t count;			/* packages in all */
+	bool cut;			/* not all are in `packages` */
+};
+
 /* What the keeper found at start: answered from the READY record, so synchronous. */
 struct sup_info {
 	struct pol_host host;
@@ -245,6 +295,7 @@ struct sup_info {
 	uint32_t landlock_abi;		/* 0: none */
 	bool root;			/* keeper runs as root: one host uid per sandbox */
 	char degraded[512];		/* what is missing, "; "-separated; "" when nothing is */
+	struct sup_image image;
 };
 /* NULL until the keeper said it is ready. */
 const struct sup_info *sup_client_info(const struct sup_client *c);
@@ -293,11 +344,18 @@ struct sup_keeper_opts {
 	/* Of all callers. Where callers are told apart no one of them gets all slots, nor the whole
 	 * queue, and whoever has fewest slots is next. */
 	uint32_t max_runs, max_queue;
-	/* 0: SUP_MAX_SESSIONS; fewer where descriptors or uids are short. Where callers are told apart no one of
-	 * them has more than a quarter. */
+	/* Of all callers. 0: SUP_MAX_SESSIONS, fewer where descriptors or uids are short; for another number
+	 * they must do. Where callers are told apart no one of them has more than a quarter; a single one has
+	 * all of them. */
 	uint32_t max_sessions;
+	const struct sup_image *image;	/* borrowed for as long as it runs; NULL: none */
+	int image_dir;			/* with an image: its folder, borrowed */
 };
 #define SUP_MAX_SESSIONS 64
+/* Throwaway sessions that stay for their files: of one principal, of all. Beyond that, and where another session needs the
+ * place, the oldest goes: the principal's own, or of whoever has most. */
+#define SUP_MAX_KEPT_EACH 8
+#define SUP_MAX_KEPT 24
 /* Runs until the front, the ledger or the auth role has gone; returns the process' exit code. */
 int sup_keeper_main(const struct sup_keeper_opts *o);
 

@@ -35,7 +35,10 @@ static enum sup_status decide(const struct verdict_evidence *ev)
 	/* refused forks alone prove nothing: many programs carry on with fewer threads */
 	if (failed(ev) && ev->pids_denied)
 		return SUP_TOO_MANY_PROCESSES;
-	return WIFSIGNALED(ev->wait_status) ? SUP_SIGNALED : SUP_EXITED;
+	if (WIFSIGNALED(ev->wait_status))
+		return SUP_SIGNALED;
+	return ev->compiling && WEXITSTATUS(ev->wait_status) ? SUP_COMPILE_ERROR
+							     : SUP_EXITED;
 }
 
 void verdict_decide(const struct verdict_evidence *ev, struct sup_result *r)
@@ -52,4 +55,14 @@ void verdict_decide(const struct verdict_evidence *ev, struct sup_result *r)
 	r->signal = ev->has_status && WIFSIGNALED(ev->wait_status)
 			    ? WTERMSIG(ev->wait_status)
 			    : 0;
+	if (!ev->compiling)
+		return;
+	r->compile = (struct sup_compile){.there = true,
+					  .last = true,
+					  .status = r->status,
+					  .has_exit_code = r->has_exit_code,
+					  .exit_code = r->exit_code,
+					  .signal = r->signal};
+	r->has_exit_code = false;
+	r->exit_code = r->signal = 0;
 }

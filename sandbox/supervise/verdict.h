@@ -13,11 +13,12 @@ struct verdict_evidence {
 	bool disk_full;			/* fstatfs of the workspace at the end */
 	bool goes_on;			/* only the call has ended, its interpreter has not: then an OOM kill
 					 * hit something else, and counts if the call failed */
+	bool compiling;			/* all this is of the compiler; the program was not started */
 	bool has_status;
 	int wait_status;		/* from the program's real parent, as of wait(2) */
 };
 
-/* Sets status, exit code, signal and hits of *r. What was asked for (cancel) and what the
+/* Sets status, exit code, signal and hits of *r, and compile where that was the last step. What was asked for (cancel) and what the
  * kernel counted come before the status the program left; without any of them the run is lost. */
 void verdict_decide(const struct verdict_evidence *ev, struct sup_result *r);
 

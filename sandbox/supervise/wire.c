@@ -15,6 +15,7 @@ static const char *const status_names[] = {
 	[SUP_DENIED] = "denied",
 	[SUP_CANCELLED] = "cancelled",
 	[SUP_LOST] = "lost",
+	[SUP_COMPILE_ERROR] = "compile_error",
 };
 _Static_assert(sizeof(status_names) / sizeof(*status_names) == SUP_STATUS_COUNT,
 	       "one name per status");
@@ -35,6 +36,7 @@ void wire_put_run(struct ipc_msg *m, const struct wire_run *r)
 	ipc_put_u32(m, r->has_timeout);
 	ipc_put_u32(m, r->has_argv);
 	ipc_put_u32(m, r->open_stdin);
+	ipc_put_u32(m, r->keep_files);
 	ipc_put_i64(m, r->timeout_ms);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
 		ipc_put_u32(m, fds[i] >= 0);
@@ -54,6 +56,7 @@ int wire_get_run(struct ipc_msg *m, struct wire_run *r)
 	r->has_timeout = ipc_get_u32(m);
 	r->has_argv = ipc_get_u32(m);
 	r->open_stdin = ipc_get_u32(m);
+	r->keep_files = ipc_get_u32(m);
 	r->timeout_ms = ipc_get_i64(m);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		*fds[i] = -1;
@@ -107,6 +110,11 @@ void wire_put_info(struct ipc_msg *m, const struct sup_info *i)
 	ipc_put_u32(m, i->landlock_abi);
 	ipc_put_u32(m, i->root);
 	ipc_put_sv(m, sv_of(i->degraded));
+	ipc_put_sv(m, sv_of(i->image.name));
+	ipc_put_sv(m, sv_of(i->image.sha256));
+	ipc_put_sv(m, sv_of(i->image.packages));
+	ipc_put_u32(m, i->image.count);
+	ipc_put_u32(m, i->image.cut);
 }
 
 int wire_get_info(struct ipc_msg *m, struct sup_info *i)
@@ -124,7 +132,36 @@ int wire_get_info(struct ipc_msg *m, struct sup_info *i)
 	i->landlock_abi = ipc_get_u32(m);
 	i->root = ipc_get_u32(m);
 	ipc_get_cstr(m, i->degraded, sizeof(i->degraded));
+	ipc_get_cstr(m, i->image.name, sizeof(i->image.name));
+	ipc_get_cstr(m, i->image.sha256, sizeof(i->image.sha256));
+	ipc_get_cstr(m, i->image.packages, sizeof(i->image.packages));
+	i->image.count = ipc_get_u32(m);
+	i->image.cut = ipc_get_u32(m);
 	return ipc_end(m) ? 0 : -1;
+}
+
+static void put_compile(struct ipc_msg *m, const struct sup_compile *c)
+{
+	ipc_put_u32(m, c->there);
+	ipc_put_u32(m, c->last);
+	ipc_put_u32(m, c->status);
+	ipc_put_u32(m, c->has_exit_code);
+	ipc_put_u32(m, (uint32_t)c->exit_code);
+	ipc_put_u32(m, (uint32_t)c->signal);
+	ipc_put_u64(m, c->duration_us);
+}
+
+static void get_compile(struct ipc_msg *m, struct sup_compile *c)
+{
+	c->there = ipc_get_u32(m);
+	c->last = ipc_get_u32(m);
+	c->status = (enum sup_status)ipc_get_u32(m);
+	c->has_exit_code = ipc_get_u32(m);
+	c->exit_code = (int)ipc_get_u32(m);
+	c->signal = (int)ipc_get_u32(m);
+	c->duration_us = ipc_get_u64(m);
+	if ((unsigned)c->status >= SUP_STATUS_COUNT)
+		m->bad = true;
 }
 
 void wire_put_result(struct ipc_msg *m, const struct sup_result *r)
@@ -141,9 +178,11 @@ void wire_put_result(struct ipc_msg *m, const struct sup_result *r)
 	ipc_put_u32(m, r->limits_degraded);
 	ipc_put_u32(m, r->timeout_clamped);
 	put_limits(m, &r->limits);
+	put_compile(m, &r->compile);
 	ipc_put_u32(m, r->in_session);
 	ipc_put_u32(m, r->fresh);
 	ipc_put_u32(m, r->lost_state);
+	ipc_put_u32(m, r->lost_before);
 	ipc_put_u32(m, r->session_ended);
 	ipc_put_u32(m, r->session_end);
 }
@@ -162,9 +201,11 @@ int wire_get_result(struct ipc_msg *m, struct sup_result *r)
 	r->limits_degraded = ipc_get_u32(m);
 	r->timeout_clamped = ipc_get_u32(m);
 	get_limits(m, &r->limits);
+	get_compile(m, &r->compile);
 	r->in_session = ipc_get_u32(m);
 	r->fresh = ipc_get_u32(m);
 	r->lost_state = ipc_get_u32(m);
+	r->lost_before = ipc_get_u32(m);
 	r->session_ended = ipc_get_u32(m);
 	r->session_end = (enum sup_session_end)ipc_get_u32(m);
 	r->rich_dropped = 0;

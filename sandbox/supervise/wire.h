@@ -15,6 +15,9 @@
  *
  *	                      <---     SUP_CALLED   instead of SUP_ACCEPTED: whose output it is; the
  *	                                            pipes' read ends if it was started for this call
+ *	                      <---     SUP_CHANGES  before SUP_ENDED: as GUEST_CHANGES (sandbox/guest/guest.h)
+ *	SUP_READ              --->     after SUP_ENDED: the pipes are empty. The interpreter's next call is not
+ *	                                            started before that, or its output would be this one's
  *	SUP_ASK_OPEN          --->
  *	SUP_ASK_CLOSE, _LIST  --->
  *	                      <---     SUP_SESSIONS rows, all but the last record of them say `more`
@@ -22,6 +25,8 @@
  *	                      <---     SUP_FILE_DONE
  *	                      <---     SUP_ASK_REFUSED, instead of either
  *	                      <---     SUP_GONE     a session is no more; after the SUP_ENDED of its runs
+ *	SUP_DROP              --->     a throwaway session is not needed any more
+ *	SUP_ASK_STOP          --->     a SUP_ASK_FILE is not wanted any more; it is answered all the same
  *
  * id is the front's number for the run or the question; the highest bit is not set. A record out of
  * order or ill-formed ends the connection. */
@@ -34,14 +39,15 @@
 enum wire_type { SUP_HELLO = 300, SUP_RUN, SUP_ACCEPTED, SUP_STOP, SUP_ENDED, SUP_REFUSED, SUP_AUTH,
 		 SUP_IDENTITY, SUP_UNKNOWN, SUP_QUEUED,
 		 SUP_CALLED, SUP_ASK_OPEN, SUP_ASK_CLOSE, SUP_ASK_LIST, SUP_ASK_FILE, SUP_SESSIONS,
-		 SUP_FILE_DONE, SUP_ASK_REFUSED, SUP_GONE };
+		 SUP_FILE_DONE, SUP_ASK_REFUSED, SUP_GONE, SUP_DROP,
+		 SUP_CHANGES, SUP_ASK_STOP, SUP_READ };
 #define WIRE_ID_BIT ((uint64_t)1 << 63)	/* the keeper's own numbers, towards the ledger */
 enum wire_stop { WIRE_CANCEL = 1, WIRE_OUTPUT_LIMIT = 2 };
 
 struct wire_run {
 	enum pol_tool tool;
 	struct sv credential, language, session_id; /* borrowed from the record */
-	bool has_timeout, has_argv, open_stdin;
+	bool has_timeout, has_argv, open_stdin, keep_files;
 	int64_t timeout_ms;
 	int code_fd, input_fd, stdin_fd;	/* owned after wire_get_run; -1: none */
 };
@@ -64,7 +70,9 @@ struct wire_start {
 	char session_id[SUP_SESSION_ID_SIZE]; /* SUP_CALLED, as all below */
 	uint32_t slot;
 	bool fresh;
-	int fds[3];			/* out, err, and of SUP_CALLED rich; SUP_CALLED: -1 unless fresh */
+	/* out, err, and: of SUP_CALLED rich, -1 all three unless fresh; of SUP_ACCEPTED the compiler's, -1 if there
+	 * is none */
+	int fds[3];
 	int stdin_fd;			/* the write end, of open_stdin; else -1 */
 };
 /* get: the fds are the caller's. By m->type. */
@@ -76,6 +84,7 @@ struct wire_ask {
 	struct sv credential;
 	struct sv language;		/* OPEN */
 	struct sup_session_limits limits;
+	bool throwaway;
 	struct sv session_id;		/* CLOSE, FILE */
 	enum sup_file_op op;		/* FILE, as all below */
 	struct sv path;

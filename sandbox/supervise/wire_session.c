@@ -5,21 +5,24 @@
 
 #define MAX_PATH_BYTES 4096
 
-static unsigned pipes_of(uint32_t type, bool fresh)
+/* of SUP_ACCEPTED: `more` says whether there is a third */
+static unsigned pipes_of(uint32_t type, bool more)
 {
-	return type == SUP_ACCEPTED ? 2 : fresh ? 3 : 0;
+	return type == SUP_ACCEPTED ? 2u + more : more ? 3 : 0;
 }
 
 void wire_put_start(struct ipc_msg *m, const struct wire_start *s)
 {
+	const bool more = m->type == SUP_ACCEPTED ? s->fds[2] >= 0 : s->fresh;
+
 	ipc_put_sv(m, sv_of(s->run_id));
 	ipc_put_u64(m, s->output_max);
 	if (m->type == SUP_CALLED) {
 		ipc_put_sv(m, sv_of(s->session_id));
 		ipc_put_u32(m, s->slot);
-		ipc_put_u32(m, s->fresh);
 	}
-	for (unsigned i = 0; i < pipes_of(m->type, s->fresh); i++)
+	ipc_put_u32(m, more);
+	for (unsigned i = 0; i < pipes_of(m->type, more); i++)
 		ipc_put_fd(m, s->fds[i]);
 	if (s->stdin_fd >= 0)
 		ipc_put_fd(m, s->stdin_fd);
@@ -27,15 +30,18 @@ void wire_put_start(struct ipc_msg *m, const struct wire_start *s)
 
 int wire_get_start(struct ipc_msg *m, struct wire_start *s)
 {
+	bool more;
+
 	*s = (struct wire_start){.fds = {-1, -1, -1}, .stdin_fd = -1};
 	ipc_get_cstr(m, s->run_id, sizeof(s->run_id));
 	s->output_max = ipc_get_u64(m);
 	if (m->type == SUP_CALLED) {
 		ipc_get_cstr(m, s->session_id, sizeof(s->session_id));
 		s->slot = ipc_get_u32(m);
-		s->fresh = ipc_get_u32(m);
 	}
-	for (unsigned i = 0; i < pipes_of(m->type, s->fresh); i++)
+	more = ipc_get_u32(m);
+	s->fresh = more && m->type == SUP_CALLED;
+	for (unsigned i = 0; i < pipes_of(m->type, more); i++)
 		s->fds[i] = ipc_take_fd(m);
 	if (m->fd_at < m->nfds) /* one more than the rest needs */
 		s->stdin_fd = ipc_take_fd(m);
@@ -151,6 +157,7 @@ void wire_put_ask(struct ipc_msg *m, const struct wire_ask *a)
 	if (m->type == SUP_ASK_OPEN) {
 		ipc_put_sv(m, a->language);
 		put_limits(m, &a->limits);
+		ipc_put_u32(m, a->throwaway);
 	}
 	if (m->type == SUP_ASK_CLOSE || m->type == SUP_ASK_FILE)
 		ipc_put_sv(m, a->session_id);
@@ -165,6 +172,7 @@ int wire_get_ask(struct ipc_msg *m, struct wire_ask *a)
 	if (m->type == SUP_ASK_OPEN) {
 		a->language = ipc_get_sv(m, 256);
 		get_limits(m, &a->limits);
+		a->throwaway = ipc_get_u32(m);
 	}
 	if (m->type == SUP_ASK_CLOSE || m->type == SUP_ASK_FILE)
 		a->session_id = ipc_get_sv(m, SUP_SESSION_ID_SIZE - 1);

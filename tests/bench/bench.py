@@ -1,5 +1,6 @@
 """bench.py [--json] [PART...]: what a sandboxed run costs beside the same program bare and in plain
-bwrap, and what a request over HTTP costs beside the TypeScript SDK's server. PART: runs, http; both.
+bwrap, what a call in a session costs beside a Jupyter kernel, and a request over HTTP beside the
+TypeScript SDK's server. PART: runs, sessions, http; all.
 
 All commands of the latency table are run in random order in each round, so that a noisy machine
 slows them alike: trust the ratios of one run before the milliseconds of two. Every answer is
@@ -22,13 +23,14 @@ import over_http
 import programs
 import report
 import servers
+import sessions
 from spawner import UID, Spawner, Wrong
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "build", "bench")
 BINARY = os.environ.get("FUMEHOOD", os.path.join(ROOT, "build", "fumehood"))
-PARTS = ("runs", "http")
-ROUNDS = max(1, int(os.environ.get("BENCH_ROUNDS", "100")))
+PARTS = ("runs", "sessions", "http")
+ROUNDS = max(1, int(os.environ.get("BENCH_ROUNDS", "80")))
 WARM_UP = 3
 AT_ONCE = (1, 2, 4, 8, 16)
 WEIGHT = {"python": 2}      # times a round
@@ -50,7 +52,7 @@ class Bench:
         self.bwrap, self.binary, self.out, self.rounds = find_bwrap(), BINARY, OUT, ROUNDS
         self.has_sdk_server = os.path.isdir(
             os.path.join(OUT, "sdk_server", "node_modules", "@modelcontextprotocol", "server"))
-        self.busy_percent = None
+        self.busy_percent, self.paths = None, {}
 
     def next(self, n=1):
         self.nonce += n
@@ -339,7 +341,7 @@ def prepare(b):
     if info["isolation"]["bwrap_version"] != version_of(b.bwrap):
         b.notes.append(f"{b.bwrap} says {version_of(b.bwrap)}, the server "
                        f"{info['isolation']['bwrap_version']}")
-    b.spawner = Spawner(b.bwrap, paths)
+    b.spawner, b.paths = Spawner(b.bwrap, paths), paths
     b.has_sdk = bool(os.environ.get("BENCH_NODE")) and os.path.isdir(
         os.path.join(OUT, "node_modules", "@modelcontextprotocol", "sdk"))
     if not b.has_sdk:
@@ -373,6 +375,10 @@ def measure(b, parts):
     if "runs" in parts:
         r.update(measure_runs(b, languages))
         r["notes"] = [*NOTES, *r["notes"]]
+    if "sessions" in parts:
+        r["sessions"] = sessions.measure(b, languages, 3 * ROUNDS)
+        r["targets"] += sessions.targets(r["sessions"])
+        r["notes"] += sessions.NOTES
     if "http" in parts:
         r["targets"] += over_http.targets(r["http"])
     r["notes"] += b.notes
@@ -402,7 +408,8 @@ def main():
     if "--json" in words:
         print(text)
     else:
-        print(report.everything(r, over_http.tables(r["http"]) if "http" in r else []))
+        more = sessions.tables(r["sessions"]) if "sessions" in r else []
+        print(report.everything(r, more + (over_http.tables(r["http"]) if "http" in r else [])))
 
 
 main()

@@ -1,9 +1,10 @@
 #!/bin/bash
-# run.sh [--json] [PART...]: bare interpreter, plain bwrap and run_code side by side; a server over
-# HTTP beside one made with the TypeScript SDK v2. See bench.py.
+# run.sh [--json] [PART...]: bare interpreter, plain bwrap and run_code side by side; a session beside a
+# Jupyter kernel; a server over HTTP beside one made with the TypeScript SDK v2. See bench.py.
 #
 #   FUMEHOOD=PATH     the binary (build/fumehood)
-#   BENCH_ROUNDS=100  rounds of the latency table; the other parts scale with it
+#   BENCH_ROUNDS=80   rounds of the latency table; the other parts scale with it
+#   BENCH_SESSIONS=200  how many wait side by side
 #   MUST_RUN=1        a part that cannot run here is a failure, not a skip
 #
 # The TypeScript SDK's client and its Node.js are those of tests/clients, installed by its run.sh
@@ -22,6 +23,7 @@ client_node() {
 	compgen -G "$clients/node/node_modules/node-linux-*/bin/node" | head -n 1 || true
 }
 mkdir -p build/bench
+bash .ci/deps.sh bench >build/bench/install_kernel.log 2>&1 || tail -n 5 build/bench/install_kernel.log >&2
 if [ ! -d "$sdk" ] || [ -z "$(client_node)" ]; then
 	echo "installing the TypeScript SDK" >&2
 	if ! { bash .ci/deps.sh clients && bash tests/clients/run.sh ts_sdk_v1; } \

@@ -27,6 +27,21 @@ def test_the_value_of_the_last_expression(js, code, value):
     assert (done.code, done.value, done.err) == (0, value, "")
 
 
+def test_the_last_value_has_a_name_until_the_code_takes_it(js):
+    js.run("[4, 2]")
+    assert js.run("_[0] + 1").value == "5"
+    js.run("null.x")
+    assert js.run("_").value == "5"
+    js.run("const keep = 1;")
+    assert js.run("typeof _").value == "'undefined'"
+    js.run("_ = 'mine'; 7")
+    assert js.run("_").value == "'mine'"
+    js.run("var _ = 'again'; 8")
+    assert js.run("_").value == "'again'"
+    js.run("const _ = 'for good'; 9")
+    assert js.run("_").value == "'for good'"
+
+
 def test_declarations_may_be_made_again_and_are_seen_by_functions(js):
     js.run("const a = 1; let b = 2; class C { v() { return a } } function f() { return a + b }")
     assert js.run("f() + new C().v()").value == "4"

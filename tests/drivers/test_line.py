@@ -76,6 +76,38 @@ def test_the_files_of_a_call_are_taken_away(both):
                     else set())
 
 
+def test_code_may_come_with_the_order(both):
+    session, code = both
+    if not session.takes_code:          # bash reads code from files only
+        assert session.driver == "driver.sh"
+        return
+    session.run(code["stdin"], stdin=b"x\n", args=["a"], env={"A": "b"}, cwd="/")
+    for text in ("x", "\u00fc" * 7000, "1\n2"):   # the second one in several reads
+        session.begin_inline(code["print"].format(text.replace("\n", "\\n")).encode())
+        done = session.end()
+        assert (done.code, done.out, done.err) == (0, text + "\n", "")
+    for kind, out in (("args", "\n"), ("cwd", "/\n")):
+        session.begin_inline(code[kind].encode())
+        assert session.end().out == out
+    session.begin_inline(code["drain"].encode())
+    assert session.end().out.strip() == "0"
+    session.begin_inline(b"")
+    assert session.end().code == 0
+    assert set(os.listdir(session.run_dir)) == {session.driver}
+
+
+def test_an_order_may_come_in_pieces(both):
+    session, code = both
+    if not session.takes_code:
+        assert session.driver == "driver.sh"
+        return
+    text = code["print"].format("\u00fc").encode()
+    session.calls += 1
+    for byte in b"code 1 %d\n" % len(text) + text:
+        session.line.sendall(bytes([byte]))
+    assert session.end().out == "\u00fc\n"
+
+
 def test_variables_stay(both):
     session, code = both
     session.run(code["set"])

@@ -48,6 +48,34 @@ def inside(server, listeners):
     return look
 
 
+@pytest.fixture(scope="session")
+def inside_session(server, listeners):
+    """The same in a session: place -> what the attacks found there. All its calls share one session, as long
+    as it and its interpreters live through the attacks."""
+    found = {}
+    sessions = []
+
+    def look(place, probe_id):
+        group = probe_id.split("-")[0] + "-"
+        if (place, group) not in found:
+            if not sessions or not sessions[-1].lives():
+                # as large as a run's: the attacks are made for that
+                sessions.append(lab.Session(server, workspace_bytes=64 << 20))
+            found[place, group] = lab.run_probes_in(sessions[-1], place, [group], listeners)
+        return found[place, group].get(probe_id, ("unknown", "no report"))
+
+    yield look
+    for session in sessions:
+        if session.lives():
+            session.close()
+
+
+@pytest.fixture
+def session(server):
+    with lab.Session(server) as made:
+        yield made
+
+
 @pytest.fixture
 def fresh_server(server):
     """A server of its own for tests that end or measure one; started as `server` was."""
@@ -69,6 +97,8 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("attacks that stay open by design")
     for name, why in expected.STAYS_OPEN.items():
         terminalreporter.write_line(f"{name}: {why}")
+    for name, (_, why) in expected.OPEN_IN_SESSION.items():
+        terminalreporter.write_line(f"{name}, in a session: {why}")
     terminalreporter.section("attacks this host gives no chance outside either")
     for name, why in sorted(expected.without_control.items()):
         terminalreporter.write_line(f"{name}: {why}")

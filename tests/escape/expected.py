@@ -27,7 +27,8 @@ STAYS_OPEN = {
     "S-11.run_from_memory": "as writable code: whoever runs code needs no file for it",
     "D-04.terminals":
         "the kernel counts the pseudo-terminals of all sandboxes together (kernel.pty.max): one can "
-        "use up those not reserved for the host (kernel.pty.reserve) until its deadline",
+        "use up those not reserved for the host (kernel.pty.reserve) until its deadline, or the end of "
+        "its session",
     "K-08.dumpable": "a program may make itself dumpable; pid 1 and the guest stay undumpable",
 }
 
@@ -166,9 +167,26 @@ EXACTLY = {
     "X-05.mptcp": ("EPROTONOSUPPORT", "programs then take TCP"),
 }
 
+# Attacks that succeed in a session and not in a run of its own, on purpose: what they then say, and why.
+OPEN_IN_SESSION = {
+    "F-01.any_mount":
+        ("a file can be made in /run/fumehood",
+         "where the guest leaves each call's code and words for the driver: a tmpfs of the session alone, "
+         "bounded, without devices and set-user-id; what a program spoils there are its own session's calls"),
+    "F-06.inherited_fd":
+        ("fd 3 is socket:",
+         "an interpreter's line to the guest and its pipe for outputs: code can take its own driver over, and "
+         "then speaks for its own calls only (test_sessions.py)"),
+    "PR-07.strangers": ("pid ", "a session is one room: its programs see each other, and nobody else's"),
+    "T-04.signal_strangers":
+        ("pid ", "the interpreter that started the attack; where Landlock has no scopes (Linux before 6.12), "
+                 "others of the same session too"),
+}
+
 # Attacks of the threat list that have nothing to be tried on yet.
 NOT_REACHABLE = {
-    "F-12": "no host process reads a path in a workspace: it is a tmpfs inside the sandbox, gone with the run",
+    "F-12": "no host process opens a path in a workspace: it is a tmpfs inside the sandbox; of a session's, an "
+            "unprivileged process inside does, and hands out a descriptor (test_sessions.py)",
     "PR-10": "masks lie over a procfs mounted fresh in each room; unmounting one is N-03.unmount_mask",
     "X-07": "there is no proxy: no socket leads out of the sandbox at all",
     "X-09": "as X-07",
@@ -180,6 +198,8 @@ def main():
     print("| attack | why it stays open |\n|---|---|")
     for name, why in STAYS_OPEN.items():
         print(f"| {name} | {why} |")
+    for name, (_, why) in OPEN_IN_SESSION.items():
+        print(f"| {name}, in a session | {why} |")
     print("\n| not reachable | why |\n|---|---|")
     for name, why in NOT_REACHABLE.items():
         print(f"| {name} | {why} |")

@@ -4,6 +4,7 @@ import base64
 import functools
 import glob
 import fcntl
+import json
 import os
 import pty
 import secrets
@@ -131,9 +132,84 @@ def run_probes(server, names, listeners):
     result = server.run("run_command", argv=["./probe", *names], timeout_ms=60000,
                         env=listeners.env,
                         files=[{"path": "probe", "content": probe_base64(), "encoding": "base64"}])
+    return report_of(result)
+
+
+def report_of(result):
     assert result["status"] == "exited" and result.get("exit_code") == 0, result
     assert not result["stdout_truncated"], "the report did not fit: ask for fewer attacks"
     return parse(result["stdout"])
+
+
+# --- sessions ----------------------------------------------------------------------------------
+
+
+class Session:
+    """One session of a server. As a context it is closed at the end, unless it has ended."""
+
+    def __init__(self, server, **limits):
+        self.server = server
+        self.id = server.call("session_create", limits)["session_id"]
+
+    def run(self, code, language="python", **arguments):
+        return self.tool("run_code", language=language, code=code, **arguments)
+
+    def program(self, *argv, **arguments):
+        """A program of its own beside the interpreters."""
+        return self.tool("run_command", argv=list(argv), **arguments)
+
+    def start(self, code, language="python", **arguments):
+        return self.server.start("run_code", dict(arguments, language=language, code=code,
+                                                  session_id=self.id))
+
+    def tool(self, name, **arguments):
+        return self.server.call(name, dict(arguments, session_id=self.id), timeout=120)
+
+    def refusal(self, tool, **arguments):
+        return self.server.refusal(tool, session_id=self.id, **arguments)
+
+    def value(self, code, language="python"):
+        """The text of the last expression's value."""
+        answer = self.run(code, language)
+        assert answer.get("exit_code") == 0, answer
+        return [o["text"] for o in answer["outputs"] if o["type"] == "result"][-1]
+
+    def lives(self):
+        return self.id in {row["session_id"] for row in self.server.call("session_list")["sessions"]}
+
+    def close(self):
+        return self.tool("session_close")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None and self.lives():
+            self.close()
+
+
+# How the attack program is started in a session: by each interpreter that stays, which hands it all it can
+# (the descriptors to the guest and to the server among that), and as a program of its own.
+PLACES = {
+    "python": "import os, subprocess\nfor fd in 3, 4: os.set_inheritable(fd, True)\n"
+              "subprocess.run(['./probe', *{names}], close_fds=False).returncode == 0 or exit(9)",
+    "javascript": "if (require('child_process').spawnSync('./probe', {names}, {{stdio: [0, 1, 2, 3, 4]}})"
+                  ".status) process.exit(9)",
+    "bash": "./probe {words}",
+    "program": None,
+}
+
+
+def run_probes_in(session, place, names, listeners):
+    """Runs the attack program there: {id: (verdict, detail)}."""
+    if not session.tool("artifact_list", path="")["entries"]:
+        session.program("true", files=[{"path": "probe", "content": probe_base64(),
+                                        "encoding": "base64"}])
+    how = {"timeout_ms": 60000, "env": listeners.env}
+    if place == "program":
+        return report_of(session.program("./probe", *names, **how))
+    code = PLACES[place].format(names=json.dumps(names), words=" ".join(names))
+    return report_of(session.run(code, place, **how))
 
 
 # --- what only the host knows ------------------------------------------------------------------

@@ -280,7 +280,7 @@ print(n)
     "import signal\nsignal.signal(14, lambda *a: None)\nsignal.setitimer(0, 1e-6, 1e-6)\nwhile True: pass",
 ], ids=["fsync", "negative_dentries", "page_cache", "threads", "processes", "timers"])
 def test_neighbour_still_runs_beside_a_storm(server, storm, mark):
-    run = server.start("run_code", {"language": "python", "code": storm, "timeout_ms": 4000,
+    run = server.start("run_code", {"language": "python", "code": storm, "timeout_ms": 2500,
                                     "env": {"MARK": mark}})
     assert lab.eventually(lambda: lab.marked(mark), 10)
     began = time.monotonic()
@@ -297,7 +297,7 @@ def test_one_cpu_is_all_it_gets(server):
     if not enforced(result):
         assert "cpu_ms" not in result, result
         return
-    assert 500 < result["cpu_ms"] < 1.3 * result["duration_ms"] + 200, result
+    assert 100 < result["cpu_ms"] < 1.3 * result["duration_ms"] + 200, result
 
 
 def test_time_of_children_is_counted(server):

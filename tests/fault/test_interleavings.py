@@ -215,6 +215,10 @@ def left_processes(uid):
     return found
 
 
+def roles(state):
+    return {pid: line for pid, (_, _, line) in processes().items() if f"--state={state} " in line}
+
+
 def audit(binary, state, *what):
     return subprocess.run([binary, "audit", *what, "--state", state, "--json", "--limit", "1000000"],
                           capture_output=True, text=True, check=False)
@@ -268,13 +272,17 @@ def test_random_interleavings_leave_nothing_behind(uid, place):
         here.play()
         took = here.end(how)
         told.update(here.run_ids())
+        if how == "kill main":
+            # sweeps while what was left of this one is still at it
+            Round(rng, uid, state, env, binary).end("eof")
         note = f"round {number}, {how}, seed {SEED}"
         assert until(lambda: not left_processes(uid)), f"{note}: {left_processes(uid)}"
         if how == "eof":
             assert took < 2.0, f"{note}: it took {took:.2f} s to end"
         if how == "kill main":
             killed.append(main)
-        else:
+        assert until(lambda: not roles(state)), f"{note}: {roles(state)}"
+        if how != "kill main":
             assert until(lambda: not cgroups(main)), f"{note}: {cgroups(main)}"
     # one more start and end in order: it sweeps what killed first processes left
     last = Round(rng, uid, state, env, binary)

@@ -10,7 +10,7 @@ import pytest
 from httpd import Authority
 from mcp import BINARY, ROOT, Server, ToolError
 
-COMMANDS = ["stdio", "serve", "key", "run", "doctor", "audit", "version", "help"]
+COMMANDS = ["stdio", "serve", "key", "image", "run", "doctor", "audit", "version", "help"]
 
 
 def fumehood(*args, **env):
@@ -59,6 +59,9 @@ def test_a_wrong_file_is_refused_and_says_where(config, content, named):
     (["audit", "list", "more"], "audit list"), (["serve", "0.0.0.0:80"], "0.0.0.0:80"), (["doctor", "x"], "doctor"),
     (["stdio", "x"], "stdio"), (["version", "x"], "version"), (["key"], "key create"), (["key", "create"], "key create"),
     (["key", "create", "no good"], "letters"), (["key", "create", "x", "--expires", "soon"], "--expires"),
+    (["image"], "image create"), (["image", "create"], "image create"), (["image", "create", "x"], "--python"),
+    (["image", "show", "x"], "--state"), (["stdio", "--image", "x"], "image create"), (["image", "list", "x"], "image create"),
+    (["image", "create", "../x"], "letters"), (["image", "create", "x", "--python", "./x"], "no paths"),
     (["key", "revoke", "x"], "key list"), (["key", "list"], "--state"), (["audit", "verify"], "--state"),
     (["audit", "list", "--limit", "0"], "--limit"), (["version", "--config", "/nonexistent"], "--config"),
     (["run", "--timeout-ms", "99", "x.py"], "100 to 300000"), (["run", "--timeout-ms=1s", "x.py"], "100 to 300000"),

@@ -1,6 +1,7 @@
 """Sessions: what calls leave for the next one, what they show, and what is left when things end badly."""
 import base64
 import hashlib
+import re
 
 import mcp
 import pytest
@@ -245,6 +246,31 @@ Rich()
     (png,) = server.request("resources/read", {"uri": links["image/png"]})["contents"]
     assert len(base64.b64decode(png["blob"])) == len(PNG) + (2 << 20)
     assert answer["outputs"][0]["text"]
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26"])
+def test_clients_older_than_links_get_pictures_and_no_links(version):
+    with mcp.Server(version=version) as server:
+        server.initialize()
+        ident = re.search("ses_[0-9a-f]{32}", server.call("session_create")).group()
+        result = server.request("tools/call", {"name": "run_code", "arguments": {
+            "language": "python", "session_id": ident, "code": f"""
+class Both:
+    def _repr_png_(self):
+        return {PNG!r}
+    def _repr_html_(self):
+        return '<b>' + 'x' * 100000
+display(Both())
+'a value'
+"""}})
+        assert set(result) == {"content"}
+        text, picture = result["content"]
+        assert (text["type"], picture["type"]) == ("text", "image")
+        assert base64.b64decode(picture["data"]) == PNG and picture["mimeType"] == "image/png"
+        assert "'a value'" in text["text"]
+        # what a newer client gets as a link stands in the text as its address
+        (uri,) = {line.split()[-1] for line in text["text"].splitlines() if "text/html" in line} or {""}
+        assert uri, text["text"]
 
 
 def test_too_many_outputs_are_counted(session):

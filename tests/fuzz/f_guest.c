@@ -1,5 +1,5 @@
 /* f_guest.c: what guest and keeper read of each other: the input bundle, a list of files, and the
- * records of runs and sessions, each by its type.
+ * records of runs and sessions, each by its type; and what a call has changed.
  *
  * The first byte chooses. What must hold: an entry or row lies within its bytes, each is consumed
  * once, no name that is accepted leaves the workspace or ends early at a NUL, and a record that is accepted
@@ -64,6 +64,26 @@ static void walk_list(struct sv whole)
 	}
 }
 
+static void walk_changes(struct sv whole)
+{
+	struct sv rest = whole;
+	struct guest_change c;
+	size_t left = whole.n;
+
+	while (guest_next_change(&rest, &c) == 1) {
+		char head[GUEST_CHANGE_HEAD];
+
+		must(inside(c.path, whole) && inside(c.head, whole));
+		must(c.node != GUEST_NODE_DIR && c.head.n <= GUEST_HEAD_BYTES);
+		must(c.kind != GUEST_DELETED || (!c.has_sha && !c.head.n));
+		check_path(c.path);
+		guest_put_change(head, &c);
+		must(!memcmp(head, c.path.p - GUEST_CHANGE_HEAD, GUEST_CHANGE_HEAD));
+		must(rest.n + GUEST_CHANGE_HEAD + c.path.n + c.head.n == left);
+		left = rest.n;
+	}
+}
+
 /* Whether what was put is what had been got. */
 static bool same(const struct ipc_msg *a, const struct ipc_msg *b)
 {
@@ -73,9 +93,15 @@ static bool same(const struct ipc_msg *a, const struct ipc_msg *b)
 static void read_answer(struct ipc_msg *m, struct ipc_msg *again)
 {
 	struct guest_file_done d;
+	struct guest_changes c;
 	struct guest_word w;
 
-	if (m->type == GUEST_FILE_DONE) {
+	if (m->type == GUEST_CHANGES) {
+		if (guest_get_changes(m, &c))
+			return;
+		must(c.fd < 0);
+		guest_put_changes(again, &c);
+	} else if (m->type == GUEST_FILE_DONE) {
 		if (guest_get_file_done(m, &d))
 			return;
 		must(d.fd < 0);
@@ -129,6 +155,7 @@ static void read_record(struct sv bytes)
 	case GUEST_CALL_ENDED:
 	case GUEST_DIED:
 	case GUEST_FILE_DONE:
+	case GUEST_CHANGES:
 		read_answer(&m, &again);
 		break;
 	default:
@@ -144,10 +171,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	rest = (struct sv){(const char *)data + 1, size - 1};
-	if (data[0] % 3 == 1)
+	if (data[0] % 4 == 1)
 		walk_input(rest);
-	else if (data[0] % 3 == 2)
+	else if (data[0] % 4 == 2)
 		walk_list(rest);
+	else if (data[0] % 4 == 3)
+		walk_changes(rest);
 	else
 		read_record(rest);
 	return 0;

@@ -88,7 +88,7 @@ static bool take_head(struct reader *r)
 	if (got == H1_DONE && head_check(&h, &why))
 		got = H1_BAD;
 	if (got == H1_DONE)
-		got = h1_body_start(&r->body, &h, &limits, &why);
+		got = h1_body_start(&r->body, &h, limits.body_bytes, &why);
 	if (got == H1_BAD) {
 		say_refusal(r, &why);
 		return false;

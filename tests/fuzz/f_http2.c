@@ -21,11 +21,38 @@ static struct loop loop;
 static struct http_server *server;
 static struct http_exchange *held[MAX_HELD];
 static size_t nheld;
+static unsigned npieces; /* whose user is its address */
 
 static void check_text(struct sv s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		must((unsigned char)s.p[i] >= ' ' ? s.p[i] != 0x7f : s.p[i] == '\t');
+}
+
+static bool takes_pieces(void *arg, const struct http_exchange *x)
+{
+	(void)arg;
+	return sv_starts(http_path(x), SV("/p"));
+}
+
+static void on_body(void *arg, struct http_exchange *x)
+{
+	const size_t n = http_body(x).n;
+	const bool whole = http_body_whole(x);
+
+	(void)arg;
+	must(http_user(x) == &npieces && n <= HTTP_BODY_WINDOW);
+	http_body_take(x, whole ? n : n - n / 2);
+	if (!whole && !sv_eq(http_path(x), SV("/pe")))
+		return;
+	npieces--;
+	http_respond(x, 200, NULL, 0, SV("some"));
+}
+
+static void on_room(void *arg, struct http_exchange *x)
+{
+	(void)arg;
+	http_stream_write(x, SV("room"));
 }
 
 static void on_request(void *arg, struct http_exchange *x)
@@ -41,6 +68,12 @@ static void on_request(void *arg, struct http_exchange *x)
 		check_text(x->fields[i].value);
 	}
 	http_header(x, "host", &value);
+	if (takes_pieces(NULL, x)) {
+		http_set_user(x, &npieces);
+		npieces++;
+		http_body_start(x);
+		return;
+	}
 	if (sv_eq(http_path(x), SV("/"))) {
 		http_respond(x, 200, NULL, 0, http_body(x));
 		return;
@@ -49,6 +82,7 @@ static void on_request(void *arg, struct http_exchange *x)
 	held[nheld++] = x;
 	http_stream_start(x, 200, NULL, 0);
 	http_stream_write(x, SV("some"));
+	http_want_room(x);
 }
 
 static void on_gone(void *arg, struct http_exchange *x)
@@ -56,6 +90,10 @@ static void on_gone(void *arg, struct http_exchange *x)
 	size_t i = 0;
 
 	(void)arg;
+	if (http_user(x) == &npieces) {
+		npieces--;
+		return;
+	}
 	while (i < nheld && held[i] != x)
 		i++;
 	must(i < nheld);
@@ -65,7 +103,11 @@ static void on_gone(void *arg, struct http_exchange *x)
 static void make_server(void)
 {
 	struct http_server_opts o = {.loop = &loop,
-				     .handler = {on_request, on_gone, NULL}};
+				     .handler = {.takes_pieces = takes_pieces,
+						 .on_request = on_request,
+						 .on_body = on_body,
+						 .on_room = on_room,
+						 .on_gone = on_gone}};
 
 	http_limits_default(&o.limits);
 	o.limits.header_bytes = 1000;
@@ -177,6 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (server->stats.connections)
 		conn_close(c);
 	must(!server->stats.connections && !server->stats.exchanges && !nheld);
+	must(!npieces);
 	must(!server->bodies_bytes && !server->later_first);
 	close(pair[1]);
 	return 0;

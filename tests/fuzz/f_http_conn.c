@@ -1,9 +1,11 @@
 /* f_http_conn.c: an HTTP/1 connection fed with any bytes, and handlers that answer when they like.
  *
  * The first byte says into which pieces the rest is cut (0: none), the second when what is held is
- * answered. What must hold: each request that was handed out has one answer, in order, or the
- * handler is told once that nobody waits for it; after a refusal nothing follows; and what the
- * server writes can be read back as answers without a byte left over. */
+ * answered. Of paths that begin with /p the body comes in pieces: /pl's when what is held would be
+ * answered, /pe is answered before its end. What must hold: each request that was handed out has one
+ * answer, in order, or the handler is told once that nobody waits for it; after a refusal nothing
+ * follows; what is known of a body's length is true; and what the server writes can be read back as
+ * answers without a byte left over. */
 #include "mcp/http/internal.h"
 
 #include "sandbox/base/mem.h"
@@ -15,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct loop loop;
 static struct http_server *server;
-static struct http_exchange *held;
+static struct http_exchange *held, *late, *piecewise;
+static uint64_t came;
 static unsigned handed, answered, gone, aborted;
 static struct buf heard;
 
@@ -26,8 +29,11 @@ static void answer(struct http_exchange *x)
 	struct sv body = {text, (size_t)snprintf(text, sizeof(text), "%u;", answered)};
 
 	answered++;
-	if (http_query(x).n) {
-		http_stream_start(x, 200, NULL, 0);
+	if (http_query(x).n && http_body_whole(x)) {
+		if (http_query(x).n == 1)
+			http_stream_start_sized(x, 200, NULL, 0, body.n);
+		else
+			http_stream_start(x, 200, NULL, 0);
 		http_stream_write(x, body);
 		http_stream_end(x);
 	} else {
@@ -35,17 +41,58 @@ static void answer(struct http_exchange *x)
 	}
 }
 
+static bool takes_pieces(void *arg, const struct http_exchange *x)
+{
+	(void)arg;
+	return !x->c->h2 && sv_starts(http_path(x), SV("/p"));
+}
+
+/* Odd amounts, so that some of it stays. */
+static void on_body(void *arg, struct http_exchange *x)
+{
+	const size_t n = http_body(x).n, some = n > 7 ? n - n % 3 : n;
+	uint64_t length;
+
+	(void)arg;
+	must(x == piecewise && n <= HTTP_BODY_WINDOW);
+	came += some;
+	http_body_take(x, some);
+	if (http_body_whole(x))
+		came += http_body(x).n;
+	must(!http_length(x, &length) || came <= length);
+	if (!http_body_whole(x) && !sv_eq(http_path(x), SV("/pe")))
+		return;
+	must(!http_body_whole(x) || !http_length(x, &length) || came == length);
+	piecewise = NULL;
+	answer(x);
+}
+
+static void on_pieces(struct http_exchange *x)
+{
+	must(!piecewise && !http_body(x).n);
+	piecewise = x;
+	came = 0;
+	if (sv_eq(http_path(x), SV("/pl")))
+		late = x;
+	else
+		http_body_start(x);
+}
+
 static void on_request(void *arg, struct http_exchange *x)
 {
 	struct sv value;
 
 	(void)arg;
-	must(!held);
+	must(!held && !piecewise);
 	must(http_path(x).n && http_authority(x).n);
 	must(http_body(x).n <= server->limits.body_bytes);
 	must(x->n <= server->limits.header_fields);
 	must(http_header(x, "host", &value) == 1 && value.n);
 	handed++;
+	if (!http_body_whole(x)) {
+		on_pieces(x);
+		return;
+	}
 	if (sv_eq(http_path(x), SV("/a"))) {
 		aborted++;
 		http_abort(x);
@@ -59,15 +106,18 @@ static void on_request(void *arg, struct http_exchange *x)
 static void on_gone(void *arg, struct http_exchange *x)
 {
 	(void)arg;
-	must(x == held);
-	held = NULL;
+	must(x == held || x == piecewise);
+	held = late = piecewise = NULL;
 	gone++;
 }
 
 static void make_server(void)
 {
 	struct http_server_opts o = {.loop = &loop,
-				     .handler = {on_request, on_gone, NULL}};
+				     .handler = {.takes_pieces = takes_pieces,
+						 .on_request = on_request,
+						 .on_body = on_body,
+						 .on_gone = on_gone}};
 
 	http_limits_default(&o.limits);
 	o.limits.header_bytes = 1000;
@@ -217,6 +267,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		conn_plain(c, cut(&rest, data[0] ? data[0] : rest.n));
 		conn_leave(c);
 		turn(c, pair[1]);
+		if (late && i % 4 == data[1] % 4) {
+			http_body_start(late);
+			late = NULL;
+			turn(c, pair[1]);
+		}
 		if (held && i % 4 == data[1] % 4) {
 			struct http_exchange *x = held;
 
@@ -229,6 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		conn_close(c);
 	listen_to(pair[1]);
 	must(!server->stats.connections && !server->stats.exchanges && !held);
+	must(!piecewise);
 	must(!server->bodies_bytes && !server->queued_bytes && !server->later_first);
 	must(handed == answered + gone + aborted);
 	if (!h2)

@@ -16,7 +16,8 @@ static void decode_result(void)
 	if (wire_get_result(&m, &r))
 		return;
 	must(strlen(r.run_id) < sizeof(r.run_id) &&
-	     (unsigned)r.status < SUP_STATUS_COUNT);
+	     (unsigned)r.status < SUP_STATUS_COUNT &&
+	     (unsigned)r.compile.status < SUP_STATUS_COUNT);
 	must(strcmp(sup_status_name(r.status), ""));
 }
 

@@ -8,7 +8,11 @@
  *
  * /echo the body; /info what the request looked like; /big?N N bytes; /empty 204; /count?N N chunks,
  * ended; /sse an endless stream; /emit one event to all of these; /flood?N N bytes at once on a
- * stream that does not end; /hold waits until /release; /abort breaks off; /stats. */
+ * stream that does not end; /hold waits until /release; /abort breaks off; /stats.
+ *
+ * A body in pieces: /sink reads it and says what it was; /late begins to when /begin is asked for;
+ * /tap reads what /pull?N lets through; /early?N answers after N bytes. /file?N an answer of that
+ * length as there is room; /short?N one that is broken off in the middle. */
 #include "mcp/http/http.h"
 
 #include "sandbox/base/fd.h"
@@ -29,6 +33,8 @@ static struct loop loop;
 static struct http_server *server;
 static struct http_exchange *held[MAX_HELD], *streams[MAX_HELD];
 static size_t nheld, nstreams;
+static struct http_exchange *takers[MAX_HELD], *waiting[MAX_HELD];
+static size_t ntakers, nwaiting;
 static unsigned gone;
 
 static struct http_listen listens[MAX_LISTENS];
@@ -189,22 +195,168 @@ static void on_stats(struct http_exchange *x)
 	buf_fmt(&b,
 		"{\"accepted\":%llu,\"requests\":%llu,\"refused\":%llu,"
 		"\"connections\":%u,\"exchanges\":%u,\"gone\":%u,\"held\":%zu,"
-		"\"streams\":%zu,\"queued\":%zu}",
+		"\"streams\":%zu,\"queued\":%zu,\"waiting\":%zu}",
 		(unsigned long long)s.accepted, (unsigned long long)s.requests,
 		(unsigned long long)s.refused, s.connections, s.exchanges, gone, nheld,
-		nstreams, nstreams ? http_queued(streams[0]) : 0);
+		nstreams, nstreams ? http_queued(streams[0]) : 0,
+		ntakers ? http_body(takers[0]).n : 0);
 	text(x, 200, buf_view(&b));
+}
+
+/* Of a body in pieces, or of an answer in such. */
+struct piecewise {
+	uint64_t bytes, sum, allowed;
+	bool early;
+};
+
+/* --- pieces ------------------------------------------------------------------------------------ */
+
+static void forget(struct http_exchange **list, size_t *n,
+		   const struct http_exchange *x)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (list[i] == x)
+			list[i--] = list[--*n];
+}
+
+static struct piecewise *piecewise_new(struct http_exchange *x)
+{
+	struct piecewise *p = mem_zalloc(sizeof(*p));
+
+	must(p);
+	http_set_user(x, p);
+	return p;
+}
+
+static void piecewise_end(struct http_exchange *x)
+{
+	mem_free(http_user(x));
+	http_set_user(x, NULL);
+	forget(takers, &ntakers, x);
+	forget(waiting, &nwaiting, x);
+}
+
+static bool takes_pieces(void *arg, const struct http_exchange *x)
+{
+	static const char *const them[] = {"/sink", "/late", "/tap", "/early"};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(them); i++)
+		if (sv_eq(http_path(x), sv_of(them[i])))
+			return true;
+	return false;
+}
+
+static void on_body(void *arg, struct http_exchange *x)
+{
+	struct piecewise *p = http_user(x);
+	struct sv body = http_body(x);
+	size_t n = body.n < p->allowed ? body.n : (size_t)p->allowed;
+	char said[80];
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++)
+		p->sum = p->sum * 31 + (unsigned char)body.p[i];
+	p->bytes += n;
+	p->allowed -= n;
+	if (n)
+		http_body_take(x, n);
+	if (!http_body_whole(x) && !(p->early && !p->allowed))
+		return;
+	if (http_body(x).n && !p->early)
+		return;
+	snprintf(said, sizeof(said), "%llu %llu", (unsigned long long)p->bytes,
+		 (unsigned long long)p->sum);
+	n = p->early ? 507 : 200;
+	piecewise_end(x);
+	text(x, (unsigned)n, sv_of(said));
+}
+
+static void on_sink(struct http_exchange *x)
+{
+	struct piecewise *p = piecewise_new(x);
+
+	p->early = sv_eq(http_path(x), SV("/early"));
+	p->allowed = p->early ? number(x) : UINT64_MAX;
+	if (sv_eq(http_path(x), SV("/tap"))) {
+		p->allowed = 0;
+		takers[ntakers++] = x;
+	}
+	if (http_body_whole(x) || (p->early && !p->allowed))
+		on_body(NULL, x);
+	else
+		http_body_start(x);
+}
+
+static void on_late(struct http_exchange *x)
+{
+	piecewise_new(x)->allowed = UINT64_MAX;
+	waiting[nwaiting++] = x;
+}
+
+static void on_begin(struct http_exchange *x)
+{
+	while (nwaiting)
+		http_body_start(waiting[--nwaiting]);
+	text(x, 200, SV("begun"));
+}
+
+static void on_pull(struct http_exchange *x)
+{
+	for (size_t i = ntakers; i-- > 0;) {
+		struct piecewise *p = http_user(takers[i]);
+
+		p->allowed += number(x);
+		on_body(NULL, takers[i]);
+	}
+	text(x, 200, SV("pulled"));
+}
+
+static void on_room(void *arg, struct http_exchange *x)
+{
+	static const char block[64 << 10];
+	struct piecewise *p = http_user(x);
+	size_t n = p->allowed < sizeof(block) ? (size_t)p->allowed : sizeof(block);
+
+	(void)arg;
+	http_stream_write(x, (struct sv){block, n});
+	p->allowed -= n;
+	p->bytes += n;
+	if (p->allowed) {
+		http_want_room(x);
+		return;
+	}
+	n = p->early;
+	piecewise_end(x);
+	if (n)
+		http_abort(x);
+	else
+		http_stream_end(x);
+}
+
+static void on_file(struct http_exchange *x)
+{
+	struct piecewise *p = piecewise_new(x);
+
+	p->early = sv_eq(http_path(x), SV("/short"));
+	p->allowed = p->early ? number(x) / 2 : number(x);
+	http_stream_start_sized(x, 200, NULL, 0, number(x));
+	if (http_method(x) == HTTP_HEAD)
+		p->allowed = 0;
+	http_want_room(x);
 }
 
 static const struct {
 	const char *path;
 	void (*on)(struct http_exchange *x);
 } paths[] = {
-	{"/echo", on_echo},   {"/info", on_info},	{"/big", on_big},
-	{"/empty", on_empty}, {"/count", on_count},	{"/sse", on_sse},
-	{"/emit", on_emit},   {"/flood", on_flood},	{"/hold", on_hold},
-	{"/abort", on_abort}, {"/release", on_release}, {"/stats", on_stats},
-	{"*", on_info},
+	{"/sink", on_sink},	  {"/early", on_sink},	{"/tap", on_sink},
+	{"/late", on_late},	  {"/begin", on_begin}, {"/pull", on_pull},
+	{"/file", on_file},	  {"/short", on_file},	{"/echo", on_echo},
+	{"/info", on_info},	  {"/big", on_big},	{"/empty", on_empty},
+	{"/count", on_count},	  {"/sse", on_sse},	{"/emit", on_emit},
+	{"/flood", on_flood},	  {"/hold", on_hold},	{"/abort", on_abort},
+	{"/release", on_release}, {"/stats", on_stats}, {"*", on_info},
 };
 
 static void on_request(void *arg, struct http_exchange *x)
@@ -218,18 +370,12 @@ static void on_request(void *arg, struct http_exchange *x)
 	text(x, 404, SV("no such path"));
 }
 
-static void forget(struct http_exchange **list, size_t *n,
-		   const struct http_exchange *x)
-{
-	for (size_t i = 0; i < *n; i++)
-		if (list[i] == x)
-			list[i--] = list[--*n];
-}
-
 static void on_gone(void *arg, struct http_exchange *x)
 {
 	(void)arg;
 	gone++;
+	if (http_user(x) && http_user(x) != &held)
+		piecewise_end(x);
 	forget(held, &nheld, x);
 	forget(streams, &nstreams, x);
 }
@@ -285,6 +431,7 @@ static void set_limit(const char *arg)
 		{"header_ms", &l->header_ms, NULL},
 		{"body_ms", &l->body_ms, NULL},
 		{"body_total_ms", &l->body_total_ms, NULL},
+		{"pieces_total_ms", &l->pieces_total_ms, NULL},
 		{"idle_ms", &l->idle_ms, NULL},
 		{"write_ms", &l->write_ms, NULL},
 		{"write_bytes_s", &l->write_bytes_s, NULL},
@@ -410,7 +557,11 @@ static void start(void)
 					.nlistens = nlistens,
 					.tls = o.cert ? &tls : NULL,
 					.limits = o.limits,
-					.handler = {on_request, on_gone, NULL}};
+					.handler = {.takes_pieces = takes_pieces,
+						    .on_request = on_request,
+						    .on_body = on_body,
+						    .on_room = on_room,
+						    .on_gone = on_gone}};
 	struct err e = {0};
 
 	server = http_server_new(&opts, &e);

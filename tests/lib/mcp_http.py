@@ -232,13 +232,14 @@ class Http2(Exchange):
             self.sock.sendall(out)
 
     def send_body(self, body, wanted):
+        body = memoryview(body)
         while wanted and self.status is None:
             room = min(self.conn.local_flow_control_window(self.id),
                        self.conn.max_outbound_frame_size, len(body))
             if body and not room:
                 self.read_some()
                 continue
-            self.conn.send_data(self.id, body[:room], end_stream=room == len(body))
+            self.conn.send_data(self.id, bytes(body[:room]), end_stream=room == len(body))
             self.flush()
             if room == len(body):
                 return

@@ -1,9 +1,10 @@
 // driver.js: runs the JavaScript of a session, call after call, in one node.
 //
 // Theory of operation.  The guest starts us with its socket as 3 and the pipe of rich results as
-// 4; the files of a call lie beside this one.  A line `run N` comes in, N.code is given to V8's
-// REPL mode through an inspector session of our own: that is where `await` works at the top level
-// and const, let and class may be declared again.  Only `import` has to be rewritten.
+// 4; the files of a call lie beside this one.  A line `run N` comes in, or `code N BYTES` and the
+// code itself, which has no files then; the code is given to V8's REPL mode through an inspector
+// session of our own: that is where `await` works at the top level and const, let and class may be
+// declared again.  Only `import` has to be rewritten.
 //
 // SIGINT belongs to node's own watchdog, from our first moment to the last; it notes the signal,
 // and we never let go of it (without it, the signal would be deadly).  A thread, the poacher, asks
@@ -417,7 +418,7 @@ let input = null;
 let hadInput = false;
 
 function renewInput(file) {
-	const given = existsSync(file);
+	const given = file !== null && existsSync(file);
 	if (!given && !hadInput && !input)
 		return;
 	input?.destroy();
@@ -453,14 +454,19 @@ function take(name) {
 }
 
 // The surroundings of a call.  False: its folder cannot be entered, so it is not to run.
-function prepare() {
+function prepare(hasFiles) {
+	process.exitCode = undefined;
+	if (!hasFiles) {
+		renewInput(null);
+		process.argv = [process.execPath, home.id];
+		return true;
+	}
 	renewInput(path.join(__dirname, `${number}.in`));
 	for (const pair of (take("env") ?? "").split("\0").slice(0, -1)) {
 		const equals = pair.indexOf("=");
 		process.env[pair.slice(0, equals)] = pair.slice(equals + 1);
 	}
 	process.argv = [process.execPath, home.id, ...(take("args") ?? "").split("\0").slice(0, -1)];
-	process.exitCode = undefined;
 	const folder = take("cwd");
 	try {
 		if (folder !== null)
@@ -487,7 +493,7 @@ const POACHER = `
 	Atomics.notify(cell, 2);
 	while (!Atomics.load(cell, 1)) {
 		const running = Atomics.load(cell, 0);
-		Atomics.wait(cell, 0, running, running ? 10 : 200);
+		Atomics.wait(cell, 0, running, running ? 10 : 50);
 		for (let again = false; watchdogHasPendingSigint(); again = true) {
 			const state = Atomics.load(cell, 0);
 			if (again && state !== 2 && Atomics.compareExchange(cell, 0, state, 3) === state) {
@@ -566,7 +572,8 @@ function tellPoacher(next) {
 	do
 		state = Atomics.load(poacher, 0);
 	while (state === 3 || Atomics.compareExchange(poacher, 0, state, next) !== state);
-	Atomics.notify(poacher, 0);
+	if (state === 2 || next === 2)  // else it sees it soon enough: waking it costs more than a call
+		Atomics.notify(poacher, 0);
 }
 
 const dismissPoacher = setTimeout(() => {
@@ -663,7 +670,8 @@ function asExpression(source) {
 }
 
 // An evaluation V8 has lost sight of, as its promise is garbage, would be answered in the middle of
-// a collection, which is fatal.  The promise is the first that comes about: we keep it.
+// a collection, which is fatal.  The promise is the first that comes about: we keep it, where the
+// code can wait for anything.
 const unanswered = new Set();
 
 function keepFirstPromise() {
@@ -676,9 +684,42 @@ function keepFirstPromise() {
 	return kept;
 }
 
+// What declares and awaits nothing means the same as a plain script, and that takes half the time.
+const NEEDS_REPL = /\b(?:let|const|class|var|function|async|await|import|using|enum)\b|\\u/;
+
+// False: it does not compile, and the inspector tells best why.
+function ranPlainly(source) {
+	const mine = call;
+	let script;
+	try {
+		script = new vm.Script(asExpression(source), { filename: `<call-${number}>` });
+	} catch {
+		return false;
+	}
+	let value;
+	try {
+		value = script.runInThisContext({ displayErrors: false });
+	} catch (error) {
+		settle(mine, fail, error);
+		return true;
+	}
+	settleWith(mine, value);
+	return true;
+}
+
+function settleWith(mine, value) {
+	if (util.types.isPromise(value))
+		Promise.prototype.then.call(value, (result) => settle(mine, succeed, result),
+			(error) => settle(mine, fail, error));
+	else
+		settle(mine, succeed, value);
+}
+
 function evaluate(source) {
 	const mine = call;
-	const kept = keepFirstPromise();
+	if (!NEEDS_REPL.test(source) && ranPlainly(source))
+		return;
+	const kept = /\bawait\b/.test(source) || /\bimport\b/.test(source) ? keepFirstPromise() : null;
 	const expression = `${asExpression(/\bimport\b/.test(source) ? rewritten(source) : source)}
 //# sourceURL=<call-${number}>`;
 	session.post("Runtime.evaluate", { expression, replMode: true, awaitPromise: true,
@@ -689,13 +730,10 @@ function evaluate(source) {
 		const value = valueOf(answer.result);
 		if (answer.exceptionDetails)
 			settle(mine, fail, value, answer.exceptionDetails);
-		else if (util.types.isPromise(value))
-			Promise.prototype.then.call(value, (result) => settle(mine, succeed, result),
-				(error) => settle(mine, fail, error));
 		else
-			settle(mine, succeed, value);
+			settleWith(mine, value);
 	});
-	kept.stop();
+	kept?.stop();
 }
 
 // The outcome is told when rejections that nobody handles have had their turn.
@@ -709,10 +747,22 @@ function settle(mine, outcome, ...what) {
 		setImmediate(() => call === mine && proceed(() => {}));
 }
 
+// `_` is the value of the call before, as in node's REPL, until the code takes the name for itself.
+let last;
+
+function offerLast() {
+	Object.defineProperty(globalThis, "_", { configurable: true, get: () => last,
+		set(value) {
+			last = undefined;
+			hide({ _: value });
+		} });
+}
+
 function succeed(value) {
 	try {
 		if (value !== undefined)
 			show("result", value);
+		last = value;
 	} catch (error) {
 		fail(error);
 		return;
@@ -742,13 +792,13 @@ function exit(status = process.exitCode ?? 0) {
 	for (;;);
 }
 
-function perform(line) {
-	number = Number(line.split(" ")[1]);
+function perform(of, given) {
+	number = of;
 	const mine = call = { ended: false, waits: false, outcome: null };
 	forgetInterrupts();
-	const source = take("code");
+	const source = given ?? take("code");
 	sources.set(number, source.split("\n"));
-	if (!prepare()) {
+	if (!prepare(given === null)) {
 		end(1);
 		return;
 	}
@@ -762,14 +812,22 @@ function perform(line) {
 function serve() {
 	const guest = new net.Socket({ fd: GUEST });
 	const leave = process.reallyExit.bind(process, 0);
-	let heard = "";
+	let heard = Buffer.alloc(0);
 	guest.on("end", leave).on("error", leave).on("close", leave);
 	guest.on("data", (data) => {
-		const lines = (heard + data).split("\n");
-		heard = lines.pop();
-		lines.forEach(perform);
+		heard = heard.length ? Buffer.concat([heard, data]) : data;
+		for (;;) {
+			const at = heard.indexOf("\n");
+			const [, of, size] = heard.toString("latin1", 0, Math.max(at, 0)).split(" ");
+			const end = at + 1 + Number(size ?? 0);
+			if (at < 0 || heard.length < end)
+				return;
+			const code = size === undefined ? null : heard.toString("utf8", at + 1, end);
+			heard = heard.subarray(end);
+			perform(Number(of), code);
+		}
 	});
-	writeSync(GUEST, "up\n");
+	writeSync(GUEST, "up inline\n");
 }
 
 Error.prepareStackTrace = prepareStackTrace;
@@ -779,6 +837,7 @@ process.exit = exit;
 Object.defineProperty(process, "stdin", { configurable: true, enumerable: true, get: openInput });
 hide({ __step__: () => step() });
 furnish();
+offerLast();
 own("stdout", 1);
 own("stderr", 2);
 connect();

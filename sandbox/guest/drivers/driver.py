@@ -1,8 +1,8 @@
 """driver.py: runs the Python of a session, call after call, in one interpreter.
 
 Theory of operation.  The guest starts us with its socket as 3 and the pipe of rich results as 4;
-the files of a call lie beside this one.  A line `run N` comes in; N.code is parsed, its last
-expression split off, both parts run in a `__main__` of their own; what there is to show goes out
+the files of a call lie beside this one.  A line `run N` comes in, or `code N BYTES` and the code
+itself, which has no files then; the code is parsed, its last expression split off, both parts run in a `__main__` of their own; what there is to show goes out
 on 4, and `end N STATUS` on 3 when everything before it has been written.
 
 Three things are not obvious:
@@ -521,13 +521,17 @@ def is_closed(stream):
         return False
 
 
-def prepare_streams():
+def open_input():
     path = f"{HERE}/{call}.in"
     try:
         fd = os.open(path, os.O_RDONLY)
         unlink(path)
+        return fd
     except FileNotFoundError:
-        fd = None
+        return None
+
+
+def prepare_streams(fd):
     if fd is not None or prepare_streams.had_input or is_closed(getattr(sys, "stdin", None)):
         prepare_streams.had_input = fd is not None
         if fd is None:
@@ -545,7 +549,7 @@ prepare_streams.had_input = False
 
 def prepare():
     """The surroundings of a call.  False: its folder cannot be entered, so it is not to run."""
-    prepare_streams()
+    prepare_streams(open_input())
     for pair in (take("env") or b"").split(b"\0")[:-1]:
         name, _, value = pair.partition(b"=")
         if name:
@@ -562,11 +566,15 @@ def prepare():
     return True
 
 
-def work():
+def work(source):
     """One call from its files to its last figure.  Returns its status."""
-    source = take("code")
-    if not prepare():
-        return 1
+    if source is not None:              # then there are no files
+        prepare_streams(None)
+        sys.argv = [""]
+    else:
+        source = take("code")
+        if not prepare():
+            return 1
     name = f"<call {call}>"
     lines = [line + "\n" for line in source.decode("utf-8", "replace").split("\n")]
     sources[name] = (len(source), None, lines, name)
@@ -584,13 +592,13 @@ def work():
     return 0
 
 
-def perform():
+def perform(source):
     """Calls work() with the code's SIGINT in force, and tells what went wrong."""
     global on_interrupt
     try:
         signal(SIGINT, on_interrupt or interrupt)
         try:
-            return work()
+            return work(source)
         except BaseException as error:
             return tell(error)
     except KeyboardInterrupt:           # while the error was told
@@ -635,12 +643,20 @@ def next_bytes():
                 loop.run_forever()
             finally:
                 loop.remove_reader(GUEST)
-    return read(GUEST, 4096)
+    return read(GUEST, 65536)
 
 
-def lines():
+def orders():
+    """(number, code) of the calls as they come; code None: it is in a file."""
     heard = b""
     while True:
+        line, newline, rest = heard.partition(b"\n")
+        words = line.split()
+        size = int(words[2]) if newline and len(words) == 3 else 0
+        if newline and len(rest) >= size:
+            heard = rest[size:]
+            yield int(words[1]), rest[:size] if len(words) == 3 else None
+            continue
         try:
             more = next_bytes()
         except BaseException as error:  # SystemExit or worse of a task in the background
@@ -648,17 +664,15 @@ def lines():
             continue
         if not more:
             os._exit(0)
-        *whole, heard = (heard + more).split(b"\n")
-        yield from whole
+        heard += more
 
 
 def serve():
     global call
-    write(GUEST, b"up\n")
-    for line in lines():
-        call = int(line.split()[1])
+    write(GUEST, b"up inline\n")
+    for call, source in orders():
         try:
-            status = perform()
+            status = perform(source)
         except KeyboardInterrupt:       # the second of two, in our last steps
             signal(SIGINT, be_deaf)
             status = 130

@@ -6,7 +6,7 @@
  * connection i sends request i mod their number. FILE holds whole HTTP requests, each behind a line
  * with its length in bytes. Eight '@' in a request are replaced by a number that no other request
  * has. The first answer must have status 200, hold EXPECT and `"id":` with that number, and neither
- * `"error":` nor `"isError":true`; every other one must be the same but for the number. The first
+ * `"error":{"code":` nor `"isError":true`; every other one must be the same but for the number. The first
  * that is wrong ends the program with exit code 1. (Comparing costs a tenth of searching, and this
  * program shares the machine with what it measures.)
  *
@@ -170,7 +170,8 @@ static void judge(const struct conn *c, struct sv body)
 		fail(want, buf_view(&c->in));
 	if (!find(body, g.expect))
 		fail("not what was expected", buf_view(&c->in));
-	if (find(body, SV("\"error\":")) || find(body, SV("\"isError\":true")))
+	if (find(body, SV("\"error\":{\"code\":")) ||
+	    find(body, SV("\"isError\":true")))
 		fail("an error", buf_view(&c->in));
 	g.id_at = (size_t)(id - body.p) + sizeof("\"id\":") - 1;
 	buf_init(&g.sample, body.n);

@@ -1,5 +1,6 @@
 """The Python SDK against the server, once per protocol era and transport. Prints TAP."""
 
+import base64
 import contextlib
 import functools
 import os
@@ -16,6 +17,10 @@ from server import listed_by_server, recorded, serving, state_folder, stdio_word
 
 LONG_MS = 30_000
 GONE_S = 1.9  # "within 2 s", and before the SDK helps with a signal
+DOT = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx"
+    "0gAAAABJRU5ErkJggg=="
+)
 VERSIONS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
 
@@ -237,6 +242,31 @@ async def closes(target, mode):
     check(taken < GONE_S, f"took {taken:.1f} s")
 
 
+async def remembers(client, mode):
+    made = await client.call_tool("session_create", {"language": "python"})
+    session = {"session_id": made.structured_content["session_id"]}
+
+    async def step(code):
+        r = await client.call_tool("run_code", python(code, **session))
+        check(not r.is_error, r)
+        return r
+
+    await step("import math\nrows = [1, 2]")
+    r = await step("rows.append(math.factorial(5))\nprint('sum')\nsum(rows)")
+    equal(r.structured_content["stdout"], "sum\n")
+    equal(r.structured_content["outputs"], [{"type": "result", "text": "123"}])
+    r = await step("1 / 0")
+    equal(r.structured_content["outputs"][-1]["error"]["type"], "ZeroDivisionError")
+    png = base64.b64decode(DOT)
+    r = await step(f"class Dot:\n    def _repr_png_(self):\n        return {png!r}\nDot()")
+    equal([block.type for block in r.content], ["text", "image"])
+    equal((r.content[1].mime_type, base64.b64decode(r.content[1].data)), ("image/png", png))
+    r = await client.call_tool("session_close", session)
+    equal(r.structured_content["calls"], 4)
+    r = await client.call_tool("run_code", python("rows", **session))
+    check(r.is_error, r)
+
+
 CASES = [
     ("negotiates the era's version", negotiates),
     ("lists its tools", lists_tools),
@@ -244,6 +274,7 @@ CASES = [
     ("run_command runs a shell command", runs_command),
     ("sandbox_info names the runtimes", reports_info),
     ("a failing program is a result, not an error", failing_program),
+    ("a session keeps its variables and shows pictures", remembers),
     ("a language that is not there is a tool error", unknown_language),
     ("a run of 5 s reports progress that only grows", reports_progress),
     ("16 concurrent calls each get their own output", sixteen),

@@ -27,6 +27,13 @@
 	"\"],\"find\":" FIND                                                                          \
 	",\"run\":[],\"version\":[\"-v\"],\"file\":\"x\",\"driver\":\"\",\"env\":[],\"syscalls\":[]," \
 	"\"extra_memory_bytes\":0,\"extra_processes\":0}"
+#define LEAST(more)                                                                    \
+	"{\"name\":\"x\",\"title\":\"X\",\"version\":[\"-v\"],\"file\":\"x\"" more "}"
+#define COMPILE(more)                                                                  \
+	",\"compile\":{\"find\":" FIND ",\"args\":[\"x\"],\"timeout_ms\":100" more "}"
+#define PRODUCT ",\"product\":\"/tmp/x\""
+#define X5 "\"x\",\"x\",\"x\",\"x\",\"x\""
+#define X25 X5 "," X5 "," X5 "," X5 "," X5
 #define TABLE(rows) "{\"runtimes\":[" rows "]}"
 
 static const struct {
@@ -68,9 +75,46 @@ static const struct {
 	 "runtimes[0].extra_memory_bytes must be a whole number"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0.5", "")),
 	 "runtimes[0].extra_memory_bytes must be a whole number"},
-	{TABLE(ROW "," ROW), "runtimes[0].name is taken"},
-	{TABLE(ALIAS("a", "b") "," ALIAS("c", "b")), "runtimes[0].aliases are taken"},
-	{TABLE(ALIAS("a", "b") "," ALIAS("b", "d")), "runtimes[0].aliases are taken"},
+	{TABLE(ROW "," ROW), "runtimes[1].name is taken by another runtime (x)"},
+	{TABLE(ALIAS("a", "b") "," ALIAS("c", "b")),
+	 "runtimes[1].aliases are taken by another runtime (a)"},
+	{TABLE(ALIAS("a", "b") "," ALIAS("b", "d")),
+	 "runtimes[1].name is taken by another runtime (a)"},
+	{TABLE(ALIAS("a", "c++") "," ALIAS("b", "d.e-f#")), NULL},
+	{TABLE(ALIAS("a", "b/c")), "runtimes[0].aliases must be made of"},
+	{TABLE(LEAST("")), "runtimes[0].find must be an array of at least one"},
+	{TABLE(LEAST(",\"find\":" FIND)), NULL},
+	{TABLE(LEAST(",\"find\":[\"/opt/x\"]")),
+	 "runtimes[0].find must lie below /usr"},
+	{TABLE(LEAST(",\"find\":" FIND ",\"etc\":[\"/etc/x\"]")), NULL},
+	{TABLE(LEAST(",\"find\":" FIND ",\"etc\":[\"/etc\"]")),
+	 "runtimes[0].etc must be a plain path below /etc"},
+	{TABLE(LEAST(",\"find\":" FIND ",\"etc\":[\"/etc/../root\"]")),
+	 "runtimes[0].etc must be a plain path below /etc"},
+	{TABLE(LEAST(",\"find\":" FIND ",\"etc\":[\"/etc/passwd\"]")),
+	 "runtimes[0].etc is something every sandbox has"},
+	{TABLE(LEAST(",\"find\":" FIND ",\"run\":[" X25 "]")),
+	 "runtimes[0].run has more than 24 items"},
+	{TABLE(LEAST(COMPILE(PRODUCT))), NULL},
+	{TABLE(LEAST(COMPILE("") ",\"find\":" FIND)), NULL},
+	{TABLE(LEAST(COMPILE(""))),
+	 "runtimes[0].find must be an array of at least one"},
+	{TABLE(LEAST(COMPILE(PRODUCT) ",\"find\":" FIND)),
+	 "runtimes[0].find is not for a row whose compile.product is run"},
+	{TABLE(LEAST(COMPILE(",\"product\":\"/workspace/x\""))),
+	 "runtimes[0].compile.product must be a plain path below /tmp"},
+	{TABLE(LEAST(COMPILE(",\"product\":\"/tmp/../x\""))),
+	 "runtimes[0].compile.product must be a plain path below /tmp"},
+	{TABLE(LEAST(COMPILE(PRODUCT ",\"out\":\"x\""))),
+	 "runtimes[0].compile.out is not a field"},
+	{TABLE(LEAST(COMPILE(PRODUCT) ",\"driver\":\"driver.x\"")),
+	 "runtimes[0].driver is not for a language that is compiled"},
+	{TABLE(LEAST(",\"compile\":5")), "runtimes[0].compile must be an object"},
+	{TABLE(LEAST(",\"compile\":{\"find\":" FIND ",\"args\":[\"x\"]}")),
+	 "runtimes[0].compile.timeout_ms is missing"},
+	{TABLE(LEAST(",\"compile\":{\"find\":" FIND
+		     ",\"args\":[\"x\"],\"timeout_ms\":99}")),
+	 "runtimes[0].compile.timeout_ms must be a whole number from 100 to 300000"},
 	{TABLE(""), "\"runtimes\" must be an array of at least one"},
 	{TABLE("5"), "runtimes[0] must be an object"},
 	{"[]", "the root must be an object"},

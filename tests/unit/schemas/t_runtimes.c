@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+/* Absent is empty. */
 static bool same_list(const struct cJSON *list, const char *const *got)
 {
 	const struct cJSON *v = js_first(list);
@@ -20,15 +21,15 @@ static bool same_list(const struct cJSON *list, const char *const *got)
 
 static bool same_text(const struct cJSON *row, const char *key, const char *got)
 {
-	return js_is_str(js_get(row, key)) &&
-	       sv_eq(js_str(js_get(row, key)), sv_of(got));
+	return sv_eq(js_str(js_get(row, key)), sv_of(got));
 }
 
 static bool same_int(const struct cJSON *row, const char *key, uint64_t got)
 {
-	int64_t want;
+	int64_t want = 0;
 
-	return !js_int(js_get(row, key), &want) && (uint64_t)want == got;
+	return (!js_get(row, key) || !js_int(js_get(row, key), &want)) &&
+	       (uint64_t)want == got;
 }
 
 static size_t count(const char *const *list)
@@ -40,10 +41,27 @@ static size_t count(const char *const *list)
 	return n;
 }
 
+static void test_compile(const struct cJSON *c, const struct pol_runtime *r)
+{
+	const struct pol_compile *got = &r->compile;
+
+	ok(same_list(js_get(c, "find"), got->find) &&
+		   same_list(js_get(c, "args"), got->args) &&
+		   same_list(js_get(c, "env"), got->env) &&
+		   same_text(c, "product", got->product) &&
+		   same_int(c, "timeout_ms", got->timeout_ms),
+	   "%s: compile", r->name);
+	ok(!c == !got->find[0] && (!c || count(got->args)),
+	   "%s: there is a compiler or there is none", r->name);
+	ok(count(got->args) <= GUEST_MAX_ARGS && count(got->env) <= POL_MAX_ENV,
+	   "%s: it fits the guest's record", r->name);
+}
+
 static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 {
 	ok(same_text(row, "name", r->name) && same_text(row, "title", r->title) &&
 		   same_text(row, "file", r->file) &&
+		   same_text(row, "package", r->package) && r->package[0] &&
 		   same_text(row, "driver", r->driver),
 	   "%s: name, title, file, driver", r->name);
 	ok(same_list(js_get(row, "aliases"), r->aliases) &&
@@ -51,11 +69,13 @@ static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 		   same_list(js_get(row, "run"), r->run) &&
 		   same_list(js_get(row, "version"), r->version) &&
 		   same_list(js_get(row, "env"), r->env) &&
-		   same_list(js_get(row, "syscalls"), r->syscalls),
+		   same_list(js_get(row, "syscalls"), r->syscalls) &&
+		   same_list(js_get(row, "etc"), r->etc),
 	   "%s: lists", r->name);
 	ok(same_int(row, "extra_memory_bytes", r->extra_memory_bytes) &&
 		   same_int(row, "extra_processes", r->extra_processes),
 	   "%s: numbers", r->name);
+	test_compile(js_get(row, "compile"), r);
 	ok(count(r->run) < GUEST_MAX_ARGS && count(r->version) < GUEST_MAX_ARGS &&
 		   count(r->env) < GUEST_MAX_ENV,
 	   "%s: fits the guest's record", r->name);
@@ -63,7 +83,9 @@ static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 
 int main(void)
 {
-	static const char *const promised[] = {"python", "javascript", "bash"};
+	static const char *const promised[] = {
+		"python", "javascript", "bash", "typescript", "c",    "cpp", "go",
+		"rust",	  "java",	"ruby", "php",	      "perl", "lua", "r"};
 	struct err e = {0};
 	struct cJSON *schema = rpc_json_parse(schemas_get("runtimes.schema.json"), &e);
 	struct cJSON *doc = rpc_json_parse(schemas_get("runtimes.json"), &e);

@@ -13,7 +13,7 @@
 
 struct rendered {
 	struct sup_result result;
-	struct sup_stream out, errs;
+	struct sup_stream out, errs, compile;
 	struct buf json, text;
 	struct cJSON *tree;	/* of json */
 	struct err err;
@@ -31,13 +31,15 @@ static inline void rendered_init(struct rendered *r)
 					  .limits = pol_default()->limits}};
 	stream_init(&r->out);
 	stream_init(&r->errs);
+	stream_init(&r->compile);
 	buf_init(&r->json, RUN_MAX_ANSWER_BYTES);
 	buf_init(&r->text, RUN_MAX_ANSWER_BYTES);
 }
 
 static inline int rendered_make(struct rendered *r)
 {
-	struct sup_answer a = {.result = &r->result, .out = &r->out, .errs = &r->errs};
+	struct sup_answer a = {.result = &r->result, .out = &r->out, .errs = &r->errs,
+			       .compile = &r->compile};
 
 	const uint64_t kept[] = {r->kept, r->kept};
 
@@ -56,6 +58,7 @@ static inline void rendered_finish(struct rendered *r)
 {
 	stream_finish(&r->out);
 	stream_finish(&r->errs);
+	stream_finish(&r->compile);
 	buf_finish(&r->json);
 	buf_finish(&r->text);
 	cJSON_Delete(r->tree);

@@ -33,6 +33,9 @@ static struct {
 	struct sup_run run;
 	struct sup_ask question;
 	unsigned asked, withdrawn, runs;
+	unsigned stopped;	/* files that are not to happen */
+	int held_fd;		/* of the last one; the test's to close */
+	char dropped[SUP_SESSION_ID_SIZE]; /* by sup_client_session_drop */
 	bool refuse;			/* the next thing asked for */
 } fake;
 
@@ -141,11 +144,23 @@ struct sup_ask *sup_client_session_list(struct sup_client *c, struct sv credenti
 	return &fake.question;
 }
 
+void sup_client_session_drop(struct sup_client *c, struct sv id)
+{
+	must(c == &fake.client && !sv_copy(id, fake.dropped, sizeof(fake.dropped)));
+}
+
 void sup_client_ask_cancel(struct sup_ask *q)
 {
 	must(q->kind != FAKE_NOTHING);
 	q->kind = FAKE_NOTHING;
 	fake.withdrawn++;
+}
+
+void sup_client_file_stop(struct sup_ask *q, int hold_fd)
+{
+	sup_client_ask_cancel(q);
+	fake.stopped++;
+	fake.held_fd = hold_fd;
 }
 
 struct sup_ask *sup_client_file(struct sup_client *c, const struct sup_file_opts *o, sup_file_fn *fn,

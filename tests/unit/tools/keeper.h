@@ -175,6 +175,7 @@ static inline void keeper_open(struct keeper *k, uint64_t id, int ret[2])
 	ipc_start(&m, SUP_ACCEPTED, id);
 	ipc_put_sv(&m, sv_of(k->run_id));
 	ipc_put_u64(&m, k->output_max);
+	ipc_put_u32(&m, 0); /* no compiler's */
 	for (int i = 0; i < 2; i++) {
 		must(!fd_pipe(p[i], &e));
 		ipc_put_fd(&m, p[i][0]);

@@ -187,8 +187,10 @@ static void test_large(struct keeper *k)
 				   i ? ""
 				     : "20492a4d0d84f8beb1767f6616229f85d44c2827b64bdbfb260ee12fa1109e0e"),
 		   "a file of %llu bytes", (unsigned long long)sizes[i]);
-		ok(i || turns > 3,
-		   "is hashed in pieces, with turns of the loop between: %u", turns);
+		/* sixty at a time must not keep another call waiting for long */
+		ok(i || turns > 50,
+		   "is hashed in small pieces, with turns of the loop between: %u",
+		   turns);
 		called_finish(&c);
 	}
 }

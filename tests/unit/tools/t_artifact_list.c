@@ -116,6 +116,13 @@ static void test_pages(struct keeper *k)
 		   int_of(&c, "next_offset") == 5000,
 	   "when the keeper has more there is more");
 	called_finish(&c);
+	list(k, &c, ",\"offset\":4000", &rows, rows.n, true);
+	ok(is_of_schema(&c) && entries(&c) == 1000 &&
+		   !js_is_true(js_get(c.structured, "more")) &&
+		   !js_get(c.structured, "next_offset") &&
+		   js_is_true(js_get(c.structured, "incomplete")),
+	   "a page that is not full is the last, also of a list that is not whole");
+	called_finish(&c);
 	list(k, &c, ",\"offset\":6000", &rows, rows.n, false);
 	ok(is_of_schema(&c) && !entries(&c) &&
 		   !js_is_true(js_get(c.structured, "more")),

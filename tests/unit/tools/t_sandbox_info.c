@@ -3,7 +3,7 @@
  * What is known is kept for the process' life, so the order of the tests matters. */
 #include "tests/unit/tools/keeper.h"
 
-#define MAX_RUNS 16
+#define MAX_RUNS POL_MAX_RUNTIMES
 
 /* paths in the order of schemas/runtimes.json: python, javascript, bash */
 static const char *const paths[POL_MAX_RUNTIMES] = {"/usr/bin/python3", "",
@@ -112,9 +112,10 @@ static void test_before_hello(struct keeper *k)
 		ok(keeper_next(k, &m) == SUP_STOP, "a cancelled call stops the run %u",
 		   i);
 	keeper_hello(k, paths);
-	for (unsigned i = 0; i < r.n; i++)
+	for (unsigned i = 0; i < r.n; i++) {
 		keeper_refuse(k, r.id[i], ERR_BUSY, "no room");
-	keeper_turn(k);
+		keeper_turn(k);
+	}
 	ok(c.ended == 1 && !c.failed && schema_holds(&c),
 	   "and it is answered all the same");
 	ok(probe_runs == 1 && says_open(&c, "ptrace"),
@@ -154,8 +155,13 @@ static void test_two_at_once(struct keeper *k)
 	ok(!js_is_true(js_get(runtime_named(&a, "javascript"), "available")) &&
 		   !js_get(runtime_named(&a, "javascript"), "path") &&
 		   says(runtime_named(&a, "javascript"), "problem",
-			"/usr/local/bin/node"),
-	   "what is not installed says where it was looked for");
+			"/usr/local/bin/node") &&
+		   says(runtime_named(&a, "javascript"), "problem", "nodejs"),
+	   "what is not installed says where it was looked for, and what brings it");
+	ok(says(runtime_named(&a, "java"), "problem", "/usr/bin/javac, or no /usr/") &&
+		   says(runtime_named(&a, "c"), "problem",
+			"there is no /usr/bin/gcc and"),
+	   "of what is compiled, both halves");
 	called_finish(&a);
 	called_finish(&b);
 }

@@ -26,7 +26,8 @@ static void on_gone(void *arg, struct http_exchange *x)
 			open_ones[i--] = open_ones[--nopen];
 }
 
-static const struct http_handler handler = {on_request, on_gone, NULL};
+static const struct http_handler handler = {.on_request = on_request,
+					    .on_gone = on_gone};
 
 static struct http_exchange *take(void)
 {

@@ -3,11 +3,16 @@
 
 static struct http_exchange *stream;
 static unsigned served;
+static size_t taken;
 
 static void on_request(void *arg, struct http_exchange *x)
 {
 	(void)arg;
 	served++;
+	if (sv_eq(http_path(x), SV("/pieces"))) {
+		http_body_start(x);
+		return;
+	}
 	if (!sv_eq(http_path(x), SV("/sse"))) {
 		http_respond(x, 200, NULL, 0, http_body(x));
 		return;
@@ -22,6 +27,65 @@ static void on_gone(void *arg, struct http_exchange *x)
 	(void)arg;
 	if (stream == x)
 		stream = NULL;
+}
+
+static bool takes_pieces(void *arg, const struct http_exchange *x)
+{
+	(void)arg;
+	return sv_eq(http_path(x), SV("/pieces"));
+}
+
+/* As much goes out as has come in. */
+static void on_body(void *arg, struct http_exchange *x)
+{
+	(void)arg;
+	taken += http_body(x).n;
+	http_body_take(x, http_body(x).n);
+	if (!http_body_whole(x))
+		return;
+	http_stream_start_sized(x, 200, NULL, 0, taken);
+	http_want_room(x);
+}
+
+static void on_room(void *arg, struct http_exchange *x)
+{
+	static char bytes[9000];
+	const size_t n = taken < sizeof(bytes) ? taken : sizeof(bytes);
+
+	(void)arg;
+	http_stream_write(x, (struct sv){bytes, n});
+	taken -= n;
+	if (taken)
+		http_want_room(x);
+	else
+		http_stream_end(x);
+}
+
+static void talk_pieces(struct rig *r, int fd)
+{
+	static char body[9000];
+
+	taken = 0;
+	rig_say(r, fd,
+		SV("PUT /pieces HTTP/1.1\r\nHost: rig\r\nContent-Length: 9000\r\n\r\n"));
+	rig_say(r, fd, (struct sv){body, sizeof(body)});
+	rig_say(r, fd,
+		SV("GET / HTTP/1.1\r\nHost: rig\r\n\r\nGET /sse HTTP/1.1\r\nHost: rig\r\n\r\n"));
+}
+
+static void talk_pieces2(struct rig *r, int fd)
+{
+	static char body[9000];
+	AUTO_BUF out = {.max = 1 << 20};
+
+	taken = 0;
+	h2_preface(&out);
+	h2_request(&out, 1, "/pieces", (struct sv){body, sizeof(body)});
+	h2_request(&out, 3, "/", SV(""));
+	rig_say(r, fd, buf_view(&out));
+	buf_reset(&out);
+	h2_request(&out, 5, "/sse", SV(""));
+	rig_say(r, fd, buf_view(&out));
 }
 
 static void talk_http1(struct rig *r, int fd)
@@ -72,7 +136,12 @@ static bool fail_nth(long n, void (*talk)(struct rig *r, int fd), bool *ret_good
 	AUTO_BUF b = {.max = 1 << 20};
 
 	http_limits_default(&limits);
-	rig_start(&r, &limits, (struct http_handler){on_request, on_gone, NULL});
+	rig_start(&r, &limits,
+		  (struct http_handler){.takes_pieces = takes_pieces,
+					.on_request = on_request,
+					.on_body = on_body,
+					.on_room = on_room,
+					.on_gone = on_gone});
 	before = served;
 	mem_fail_after(n);
 	fd = rig_connect(&r);
@@ -144,5 +213,7 @@ int main(void)
 	at_birth();
 	every_one("HTTP/1", talk_http1);
 	every_one("HTTP/2", talk_http2);
+	every_one("HTTP/1 in pieces", talk_pieces);
+	every_one("HTTP/2 in pieces", talk_pieces2);
 	return tap_done();
 }

@@ -16,99 +16,11 @@
 #include "sandbox/base/json.h"
 #include "sandbox/base/mem.h"
 #include "tests/lib/tap.h"
+#include "tests/unit/mcp/transport/fake_http.h"
 
 #include <stdlib.h>
 
-#define FAKE_FIELDS 16
 #define WATCHDOG_MS 20000
-
-/* --- HTTP -------------------------------------------------------------------------------------- */
-
-struct http_exchange {
-	enum http_method method;
-	const char *path, *authority;
-	struct { const char *name, *value; } in[FAKE_FIELDS];
-	unsigned nin;
-	struct buf body;
-	bool is_unix;
-	struct sv cert;
-	void *user;
-	/* the answer */
-	unsigned status;
-	char names[HTTP_MAX_FIELDS][64], values[HTTP_MAX_FIELDS][512];
-	unsigned nout;
-	struct buf out;
-	bool streaming, ended, aborted, gone;
-};
-
-static struct http_handler fake_handler;
-static unsigned fake_exchanges;
-
-enum http_method http_method(const struct http_exchange *x) { return x->method; }
-struct sv http_path(const struct http_exchange *x) { return sv_of(x->path); }
-struct sv http_query(const struct http_exchange *x) { (void)x; return SV(""); }
-struct sv http_body(const struct http_exchange *x) { return buf_view(&x->body); }
-struct sv http_authority(const struct http_exchange *x) { return sv_of(x->authority); }
-bool http_is_tls(const struct http_exchange *x) { (void)x; return false; }
-bool http_is_unix(const struct http_exchange *x) { return x->is_unix; }
-struct sv http_peer(const struct http_exchange *x) { (void)x; return SV("192.0.2.1"); }
-struct sv http_client_cert(const struct http_exchange *x) { return x->cert; }
-void http_set_user(struct http_exchange *x, void *user) { x->user = user; }
-void *http_user(const struct http_exchange *x) { return x->user; }
-
-unsigned http_header(const struct http_exchange *x, const char *name, struct sv *ret)
-{
-	unsigned n = 0;
-
-	*ret = SV("");
-	for (unsigned i = 0; i < x->nin; i++)
-		if (sv_eq(sv_of(x->in[i].name), sv_of(name)) && !n++)
-			*ret = sv_of(x->in[i].value);
-	return n;
-}
-
-static void fake_head(struct http_exchange *x, unsigned status, const struct http_field *f, unsigned n)
-{
-	must(!x->streaming && !x->ended && !x->gone && n <= HTTP_MAX_FIELDS);
-	x->status = status;
-	x->nout = n;
-	for (unsigned i = 0; i < n; i++) {
-		must(!sv_copy(sv_of(f[i].name), x->names[i], sizeof(x->names[i])));
-		must(!sv_copy(f[i].value, x->values[i], sizeof(x->values[i])));
-	}
-}
-
-void http_respond(struct http_exchange *x, unsigned status, const struct http_field *f, unsigned n,
-		  struct sv body)
-{
-	fake_head(x, status, f, n);
-	buf_sv(&x->out, body);
-	x->ended = true;
-}
-
-void http_stream_start(struct http_exchange *x, unsigned status, const struct http_field *f, unsigned n)
-{
-	fake_head(x, status, f, n);
-	x->streaming = true;
-}
-
-void http_stream_write(struct http_exchange *x, struct sv bytes)
-{
-	must(x->streaming && !x->ended && !x->gone);
-	buf_sv(&x->out, bytes);
-}
-
-void http_stream_end(struct http_exchange *x)
-{
-	must(x->streaming && !x->ended && !x->gone);
-	x->ended = true;
-}
-
-void http_abort(struct http_exchange *x)
-{
-	must(!x->ended && !x->gone);
-	x->ended = x->aborted = true;
-}
 
 /* --- the protocol ------------------------------------------------------------------------------ */
 

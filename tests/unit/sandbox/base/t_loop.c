@@ -6,7 +6,20 @@
 #include "tests/lib/tap.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static bool full; /* another process of this user has all watches */
+
+/* In the place of the C library's. */
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	if (full && op == EPOLL_CTL_ADD) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epfd, op, fd, ev);
+}
 
 static struct loop loop;
 static char order[64];
@@ -228,6 +241,105 @@ static void t_errors(void)
 	ok(loop_wall_us() > 1600000000000000, "the wall clock counts from 1970");
 }
 
+#define CROWD (LOOP_BATCH + 8) /* more than are handled in one turn */
+
+static unsigned seen[CROWD], calls;
+static struct loop_io crowd[CROWD];
+
+static void on_ready_count(struct loop_io *io, uint32_t events)
+{
+	if (events & EPOLLIN)
+		seen[io - crowd]++;
+	if (++calls == 4 * CROWD)
+		loop_stop(&loop);
+}
+
+static void t_no_room_in_epoll(void)
+{
+	unsigned missed = 0;
+	char z = 'z';
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+	struct loop_io early = {.on_ready = on_ready_read}, late = early;
+	int p[2], q[2];
+
+	begin();
+	must(!fd_pipe(p, NULL) && !fd_pipe(q, NULL));
+	early.fd = late.fd = p[0];
+	must(!loop_add(&loop, &early, 0, NULL));
+	full = true;
+	ok(!loop_mod(&loop, &early, EPOLLIN), "what has room keeps it");
+	loop_del(&loop, &early);
+	ok(!loop_add(&loop, &late, 0, NULL) && late.added,
+	   "what has none is added all the same");
+	fd_write_all(p[1], "x", 1);
+	loop_timer_set(&loop, &tz, 2);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "z"), "timers come, and without interest no call");
+	loop.stopped = false;
+	ok(!loop_mod(&loop, &late, EPOLLIN), "interest can be changed");
+	fd_close(&p[1]);
+	loop_timer_set(&loop, &tz, 1000);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "zx"), "then the call comes");
+	loop_del(&loop, &late);
+	loop_del(&loop, &late);
+	ok(!loop.spilled && !loop.nspilled && !late.added, "it can be removed");
+
+	fd_write_all(q[1], "x", 1);
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = (struct loop_io){.fd = q[0], .on_ready = on_ready_count};
+		must(!loop_add(&loop, &crowd[i], EPOLLIN, NULL));
+	}
+	loop.stopped = false;
+	loop_run(&loop, NULL);
+	for (unsigned i = 0; i < CROWD; i++) {
+		missed += !seen[i];
+		loop_del(&loop, &crowd[i]);
+	}
+	ok(!missed, "many that are always ready take turns");
+	ok(!loop.spilled && !loop.nspilled, "none is left");
+	full = false;
+	loop_timer_stop(&loop, &tz);
+	fd_close(&p[0]), fd_close(&q[0]), fd_close(&q[1]);
+	loop_finish(&loop);
+}
+
+/* A handler removes the next of its turn. */
+static void on_ready_remove(struct loop_io *io, uint32_t events)
+{
+	struct loop_io *other = io == &crowd[0] ? &crowd[1] : &crowd[0];
+
+	(void)events;
+	note('r');
+	loop_del(&loop, other);
+	loop_del(&loop, io);
+	loop_stop(&loop);
+}
+
+static void t_removed_while_polled(void)
+{
+	char z = 'z';
+	struct loop_timer tz = {.on_due = on_due_stop, .arg = &z};
+	int p[2];
+
+	begin();
+	full = true;
+	must(!fd_pipe(p, NULL));
+	fd_write_all(p[1], "x", 1);
+	for (unsigned i = 0; i < 2; i++) {
+		crowd[i] = (struct loop_io){.fd = p[0], .on_ready = on_ready_remove};
+		must(!loop_add(&loop, &crowd[i], EPOLLIN, NULL));
+	}
+	loop_run(&loop, NULL);
+	loop.stopped = false;
+	loop_timer_set(&loop, &tz, 2);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "rz"), "one that is removed is not called any more");
+	full = false;
+	fd_close(&p[0]), fd_close(&p[1]);
+	loop_finish(&loop);
+}
+
 int main(void)
 {
 	t_timer_order();
@@ -236,6 +348,8 @@ int main(void)
 	t_io();
 	t_removed_in_batch();
 	t_mod();
+	t_no_room_in_epoll();
+	t_removed_while_polled();
 	t_errors();
 	return tap_done();
 }

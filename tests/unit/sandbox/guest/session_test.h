@@ -50,6 +50,8 @@ struct test_session {
 	int workspace;
 	int out[GUEST_SLOTS], err[GUEST_SLOTS], rich[GUEST_SLOTS]; /* read ends */
 	uint64_t last_id;
+	struct guest_changes changes; /* the last that were told, */
+	uint64_t changes_id; /* of that call; 0: none yet */
 };
 
 static struct launch_host *host;
@@ -96,7 +98,36 @@ static inline struct plan *plan_of(enum pol_tool tool, const char *language,
 	return p;
 }
 
-/* The next record, but for GUEST_UP; type 0: the guest has gone or said what cannot be read. */
+/* What calls have changed comes beside all else. */
+static inline bool took_changes(struct test_session *t, struct ipc_msg *m)
+{
+	struct guest_changes got;
+
+	if (m->type != GUEST_CHANGES || guest_get_changes(m, &got))
+		return false;
+	if (t->changes_id)
+		fd_close(&t->changes.fd);
+	t->changes = got;
+	t->changes_id = m->id;
+	return true;
+}
+
+/* Waits for those of call id, whatever else comes is passed over. False: the guest has gone. */
+static inline bool await_changes(struct test_session *t, uint64_t id)
+{
+	struct pollfd p = {t->box.ctl, POLLIN, 0};
+	static struct ipc_msg m;
+
+	while (t->changes_id != id) {
+		if (poll(&p, 1, LONG_MS) != 1 || ipc_recv(t->box.ctl, &m, NULL) != 1)
+			return false;
+		took_changes(t, &m);
+		ipc_finish(&m);
+	}
+	return true;
+}
+
+/* The next record, but for GUEST_UP and GUEST_CHANGES; type 0: the guest has gone or said what cannot be read. */
 static inline struct told next_told(struct test_session *t)
 {
 	struct pollfd p = {t->box.ctl, POLLIN, 0};
@@ -107,7 +138,7 @@ static inline struct told next_told(struct test_session *t)
 	do
 		if (poll(&p, 1, LONG_MS) != 1 || ipc_recv(t->box.ctl, &m, NULL) != 1)
 			return got;
-	while (m.type == GUEST_UP);
+	while (m.type == GUEST_UP || took_changes(t, &m));
 	got.id = m.id;
 	if (m.type == GUEST_OPENED) {
 		t->workspace = ipc_take_fd(&m);

@@ -172,9 +172,51 @@ static void bad_strings(void)
 	ok(led_get_event(&m, &got, &e), "not accepted: an event of an unknown kind");
 }
 
+/* What a run had beside the host's packages is in its body; none is no field. */
+static void images(void)
+{
+	static const char hex[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const char *const bad[] = {
+		"0", "A123456789abcdef0123456789abcdef0123456789abcdef"
+		     "0123456789abcdef"};
+	struct led_intent x = sample_intent("run_1"), got;
+	struct led_session s = {.session_id = SV("ses_1"), .principal = SV("p")}, back;
+	AUTO_BUF b = {.max = LED_MAX_BODY};
+	struct err e = {0};
+	struct ipc_msg m;
+
+	led_body_intent(&b, &x);
+	ok(!strstr(buf_cstr(&b), "image"), "without an image there is no word of one");
+	x.image_sha256 = s.image_sha256 = sv_of(hex);
+	ipc_start(&m, LED_INTENT, 1);
+	led_put_intent(&m, &x);
+	buf_reset(&b);
+	ok(!m.bad && !led_get_intent(&m, &got, &e) &&
+		   sv_eq(got.image_sha256, sv_of(hex)),
+	   "an intent's comes back");
+	led_body_intent(&b, &got);
+	ok(strstr(buf_cstr(&b), hex), "and is in its body");
+	ipc_start(&m, LED_SESSION_OPEN, 1);
+	led_put_session(&m, &s);
+	buf_reset(&b);
+	ok(!m.bad && !led_get_session(&m, &back, &e) &&
+		   sv_eq(back.image_sha256, sv_of(hex)),
+	   "a session's comes back");
+	led_body_session(&b, &back);
+	ok(strstr(buf_cstr(&b), hex), "and is in its body");
+	for (unsigned i = 0; i < 2; i++) {
+		x.image_sha256 = sv_of(bad[i]);
+		ipc_start(&m, LED_INTENT, 1);
+		led_put_intent(&m, &x);
+		ok(m.bad, "what is no SHA-256 in hex is not sent");
+	}
+}
+
 int main(void)
 {
 	intents();
+	images();
 	outcomes();
 	events();
 	bad_strings();

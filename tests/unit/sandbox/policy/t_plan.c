@@ -118,15 +118,22 @@ static void test_sessions(void)
 {
 	const struct pol_policy *d = pol_default();
 	struct plan *p = session_of("", (struct pol_session_limits){0});
-	uint32_t extra = 0;
+	uint32_t extra = 0, most = 0;
 
 	ok(p && !memcmp(pol_plan_session_limits(p), &d->session, sizeof(d->session)) &&
 		   !pol_plan_runtime(p) && pol_plan_tool(p) == POL_SESSION,
 	   "a session of any language, with the policy's limits");
-	for (unsigned i = 0; i < pol_runtimes_count; i++)
-		extra += host.path[i][0] ? pol_runtimes[i].extra_processes : 0;
-	ok(extra && pol_plan_limits(p)->processes == d->session.processes + extra,
-	   "its interpreters get what they need themselves");
+	for (unsigned i = 0; i < pol_runtimes_count; i++) {
+		const struct pol_runtime *rt = &pol_runtimes[i];
+
+		if (rt->driver[0])
+			extra += host.path[i][0] ? rt->extra_processes : 0;
+		else if (rt->extra_processes > most)
+			most = rt->extra_processes;
+	}
+	ok(extra && most &&
+		   pol_plan_limits(p)->processes == d->session.processes + extra + most,
+	   "its interpreters get what they need themselves, programs what one needs");
 	p = session_of("py", (struct pol_session_limits){.ttl_s = 5,
 							 .memory_bytes = 64u << 20});
 	ok(p && !strcmp(pol_plan_runtime(p)->name, "python") &&
@@ -189,18 +196,67 @@ static void test_in_session(void)
 	ok(!plan_of(req), "a session is no run");
 }
 
+static struct plan *compiled(const char *language, struct plan *session)
+{
+	return plan_of((struct pol_request){
+		.tool = POL_RUN_CODE, .language = sv_of(language), .session = session});
+}
+
+static void test_compiled(void)
+{
+	struct plan *s = session_of("", (struct pol_session_limits){0}), *p;
+	unsigned i = 0;
+
+	p = compiled("c++", s);
+	ok(p && !strcmp(pol_plan_compiler(p), "/usr/bin/g++") &&
+		   !strcmp(pol_plan_interpreter(p), "/tmp/main.cpp.out") &&
+		   !pol_plan_has_driver(p),
+	   "a compiler, and what it makes is run");
+	p = compiled("java", s);
+	ok(p && strstr(pol_plan_compiler(p), "javac") &&
+		   !strcmp(pol_plan_interpreter(p), "/usr/bin/java"),
+	   "a compiler, and what runs what it makes");
+	ok(pol_plan_program_memory(p) == pol_default()->session.memory_bytes &&
+		   pol_plan_limits(p)->memory_bytes > pol_plan_program_memory(p),
+	   "the program's part of the memory is told from the runtime's");
+	p = compiled("python", s);
+	ok(p && !pol_plan_compiler(p)[0], "most have no compiler");
+	p = plan_of((struct pol_request){.tool = POL_RUNTIME_VERSION,
+					 .language = SV("java")});
+	ok(p && !pol_plan_compiler(p)[0] && strstr(pol_plan_interpreter(p), "javac"),
+	   "its version is one program's");
+	while (strcmp(pol_runtimes[i].name, "rust") != 0)
+		i++;
+	host.path[i][0] = '\0';
+	ok(!compiled("rust", s) && e.code == ERR_NOT_FOUND &&
+		   strstr(e.remediation, "apt-get install rustc"),
+	   "what is missing is named by its package: %s", e.remediation);
+}
+
+static void install(unsigned i)
+{
+	const struct pol_runtime *rt = &pol_runtimes[i];
+	const bool two = rt->compile.find[0];
+
+	snprintf(host.path[i], sizeof(host.path[i]), "%s",
+		 two ? rt->compile.find[0] : rt->find[0]);
+	if (two && rt->find[0])
+		snprintf(host.runner[i], sizeof(host.runner[i]), "/usr/bin/%s",
+			 strrchr(rt->find[0], '/') + 1);
+}
+
 int main(void)
 {
 	/* all but bash are installed on this host */
 	for (unsigned i = 0; i < pol_runtimes_count; i++)
 		if (strcmp(pol_runtimes[i].name, "bash"))
-			snprintf(host.path[i], sizeof(host.path[i]), "%s",
-				 pol_runtimes[i].find[0]);
+			install(i);
 	test_timeouts();
 	test_languages();
 	test_sizes();
 	test_tools();
 	test_sessions();
 	test_in_session();
+	test_compiled();
 	return tap_done();
 }

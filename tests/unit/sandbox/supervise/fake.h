@@ -210,9 +210,16 @@ static inline void down(void)
 }
 
 /* The next record there, type 0: none. */
+/* The front, if it is such, tells with its next record that all output of a call has been read. */
+static bool front_reads = true;
+
 static inline uint32_t take(int sock, struct ipc_msg *m)
 {
-	return ipc_recv(sock, m, NULL) == 1 ? m->type : 0;
+	const uint32_t type = ipc_recv(sock, m, NULL) == 1 ? m->type : 0;
+
+	if (front_reads && sock == front && (type == SUP_ENDED || type == SUP_REFUSED))
+		ses_read(&k, m->id);
+	return type;
 }
 
 static inline uint32_t type_at(int sock)

@@ -139,6 +139,15 @@ static void test_crossed(void)
 	ok(!hears(GUEST_CALL) && written(LED_OUTCOME) &&
 		   refused(SUP_REFUSED, 11, ERR_UNAVAILABLE),
 	   "but not for ever");
+	running(12, true);
+	say_ended(12, GUEST_BY_DRIVER, 0);
+	must(closes(12));
+	must(call(13, s, "python") && written(LED_INTENT) && hears(GUEST_CALL));
+	say_word(GUEST_DIED, 0,
+		 &(struct guest_word){.pidfd = -1, .when_us = loop_now_us()});
+	say_failed(13, ESRCH);
+	ok(hears(GUEST_CALL) && last_call.io.out_fd >= 0,
+	   "also when the news of its death comes first");
 	end();
 }
 
@@ -182,14 +191,16 @@ static void test_stopped(void)
 	due(r);
 	ok(hears(GUEST_INTERRUPT), "so does the deadline");
 	due(r);
+	ok(hears(GUEST_INTERRUPT), "what has missed it hears another");
+	due(r);
 	ok(hears(GUEST_KILL), "what does not stop is killed");
 	say_ended(11, GUEST_BY_KERNEL, SIGKILL);
 	ok(closes(11) && got.status == SUP_TIMEOUT && got.lost_state,
 	   "then the state is lost");
 	r = running(12, true);
 	stop(r);
-	due(r);
-	due(r);
+	for (unsigned i = 0; i < 3; i++)
+		due(r);
 	ok(s->state == SES_ENDING && s->end == SUP_SESSION_DIED,
 	   "what does not even die ends the session");
 	child_ends();
@@ -282,6 +293,30 @@ static void test_queue(void)
 		   cancelled);
 	}
 	down();
+}
+
+/* What the interpreter prints then must not be taken for what it printed before. */
+static void test_unread(void)
+{
+	begin();
+	running(10, true);
+	front_reads = false;
+	must(call(11, s, "python") && call(12, s, "python"));
+	must(type_at(front) == SUP_QUEUED && type_at(front) == SUP_QUEUED);
+	say_ended(10, GUEST_BY_DRIVER, 0);
+	ok(closes(10) && !write_next() && !hears(GUEST_CALL),
+	   "a call waits until the output of the one before it has been read");
+	ses_read(&k, 9);
+	ok(!write_next(), "of that one");
+	ses_read(&k, 10);
+	ok(written(LED_INTENT) && hears(GUEST_CALL), "then it goes to the guest");
+	say_started(11, false);
+	must(told_called(11, false));
+	say_ended(11, GUEST_BY_KERNEL, SIGKILL);
+	ok(closes(11) && written(LED_INTENT) && hears(GUEST_CALL),
+	   "a new interpreter has pipes of its own, and need not wait");
+	front_reads = true;
+	end();
 }
 
 static void test_session_dies(void)
@@ -411,6 +446,7 @@ int main(void)
 	test_stopped();
 	test_stopped_early();
 	test_queue();
+	test_unread();
 	test_session_dies();
 	test_lies();
 	test_programs();

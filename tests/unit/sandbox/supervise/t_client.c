@@ -34,11 +34,27 @@ static void on_accepted(void *arg, struct sv run_id)
 	must(!sv_copy(run_id, name, sizeof(name)));
 }
 
+static char compiler_said[64];
+static uint64_t out_bytes, streamed;
+static struct sup_compile compiled;
+
+static void on_bytes(void *arg, int stream, struct sv bytes)
+{
+	(void)arg;
+	must(stream == 1 || stream == 2);
+	streamed += bytes.n;
+}
+
 static void on_done(void *arg, const struct sup_answer *a)
 {
 	(void)arg;
 	done++;
 	code = a->err ? a->err->code : ERR_NONE;
+	out_bytes = a->out->total;
+	snprintf(compiler_said, sizeof(compiler_said), SV_FMT,
+		 SV_ARG(buf_view(&a->compile->head)));
+	if (a->result)
+		compiled = a->result->compile;
 	status = a->err ? SUP_STATUS_COUNT : a->result->status;
 }
 
@@ -86,6 +102,7 @@ static struct sup_run *ask(void)
 						     .input_fd = -1,
 						     .stdin_fd = -1,
 						     .on_done = on_done,
+						     .on_bytes = on_bytes,
 						     .on_accepted = on_accepted},
 			      NULL);
 }
@@ -122,7 +139,8 @@ static void queue(uint64_t id, const char *run_id)
 static void accept_run(uint64_t id, const char *run_id)
 {
 	int out[2], errs[2];
-	struct wire_start start = {.output_max = 1000, .stdin_fd = -1};
+	struct wire_start start = {
+		.output_max = 1000, .fds = {-1, -1, -1}, .stdin_fd = -1};
 	struct ipc_msg m;
 
 	must(!fd_pipe(out, NULL) && !fd_pipe(errs, NULL));
@@ -139,9 +157,8 @@ static void accept_run(uint64_t id, const char *run_id)
 	turn();
 }
 
-static void end(uint64_t id, enum sup_status how)
+static void end_as(uint64_t id, struct sup_result r)
 {
-	struct sup_result r = {.status = how};
 	struct ipc_msg m;
 
 	snprintf(r.run_id, sizeof(r.run_id), ID);
@@ -149,6 +166,67 @@ static void end(uint64_t id, enum sup_status how)
 	wire_put_result(&m, &r);
 	must(!ipc_send(keeper, &m, NULL));
 	turn();
+}
+
+static void end(uint64_t id, enum sup_status how)
+{
+	end_as(id, (struct sup_result){.status = how});
+}
+
+/* What the compiler prints comes with the answer, and never as the program's. */
+static void test_compiled(void)
+{
+	struct wire_start start = {.run_id = ID, .output_max = 1000, .stdin_fd = -1};
+	int p[3][2];
+	struct ipc_msg m;
+	uint64_t id;
+
+	up();
+	id = begin();
+	ipc_start(&m, SUP_ACCEPTED, id);
+	for (int i = 0; i < 3; i++) {
+		must(!fd_pipe(p[i], NULL));
+		start.fds[i] = p[i][0];
+	}
+	wire_put_start(&m, &start);
+	must(!ipc_send(keeper, &m, NULL));
+	must(!fd_write_all(p[2][1], "warning\n", 8) &&
+	     !fd_write_all(p[0][1], "out\n", 4));
+	turn();
+	for (int i = 0; i < 3; i++) {
+		fd_close(&p[i][0]);
+		fd_close(&p[i][1]);
+	}
+	end_as(id, (struct sup_result){.status = SUP_COMPILE_ERROR,
+				       .compile = {.there = true,
+						   .last = true,
+						   .status = SUP_COMPILE_ERROR,
+						   .has_exit_code = true,
+						   .exit_code = 2,
+						   .duration_us = 77}});
+	ok(done == 1 && status == SUP_COMPILE_ERROR && compiled.there &&
+		   compiled.last && compiled.exit_code == 2 &&
+		   compiled.duration_us == 77,
+	   "the step is in the result");
+	ok(!strcmp(compiler_said, "warning\n") && out_bytes == 4 && streamed == 4,
+	   "its output is a stream of its own");
+	id = begin();
+	ipc_start(&m, SUP_ACCEPTED, id);
+	must(!fd_pipe(p[0], NULL) && !fd_pipe(p[1], NULL) && !fd_pipe(p[2], NULL));
+	start.fds[0] = p[0][0];
+	start.fds[1] = p[1][0];
+	start.fds[2] = p[2][0];
+	start.output_max = 10;
+	wire_put_start(&m, &start);
+	must(!ipc_send(keeper, &m, NULL));
+	must(!fd_write_all(p[2][1], "12345678901", 11));
+	turn();
+	ok(next(&id) == SUP_STOP, "the ceiling of output is its, too");
+	for (int i = 0; i < 3; i++) {
+		fd_close(&p[i][0]);
+		fd_close(&p[i][1]);
+	}
+	down();
 }
 
 static void test_queued(void)
@@ -260,6 +338,7 @@ int main(void)
 	log_open("test", LOG_ERROR);
 	must(freopen("/dev/null", "w", stderr));
 	test_queued();
+	test_compiled();
 	test_out_of_order();
 	test_cancel_waits();
 	test_cancel_too_late();

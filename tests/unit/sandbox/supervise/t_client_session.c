@@ -113,6 +113,20 @@ static void finish(struct call *c)
 	buf_finish(&c->bytes);
 }
 
+static uint64_t last_read; /* whose output has been read, says the client */
+
+/* The keeper's next record; SUP_READ is only noted. */
+static bool hear(struct ipc_msg *m)
+{
+	while (ipc_recv(keeper, m, NULL) == 1) {
+		if (m->type != SUP_READ)
+			return true;
+		last_read = m->id;
+		ipc_finish(m);
+	}
+	return false;
+}
+
 static void ask(struct call *c, bool open_stdin, int stdin_fd)
 {
 	struct ipc_msg m;
@@ -134,7 +148,7 @@ static void ask(struct call *c, bool open_stdin, int stdin_fd)
 						       .on_rich = on_rich,
 						       .arg = c},
 				NULL);
-	must(c->run && ipc_recv(keeper, &m, NULL) == 1 && m.type == SUP_RUN);
+	must(c->run && hear(&m) && m.type == SUP_RUN);
 	c->id = m.id;
 	ipc_finish(&m);
 }
@@ -194,6 +208,20 @@ static bool is(const struct buf *b, const char *text)
 	return sv_eq(buf_view(b), sv_of(text));
 }
 
+/* How a call is told to end: because it was cancelled (1), or printed too much (2); 0: it was not. */
+static uint32_t was_stopped(const struct call *c)
+{
+	struct ipc_msg m;
+	uint32_t why = 0;
+
+	if (!hear(&m))
+		return 0;
+	if (m.type == SUP_STOP && m.id == c->id)
+		why = ipc_get_u32(&m);
+	ipc_finish(&m);
+	return why;
+}
+
 static void test_output(void)
 {
 	struct call c;
@@ -211,6 +239,7 @@ static void test_output(void)
 	ok(c.done == 1 && !c.code && is(&c.out, "one two") && is(&c.errs, "oops") &&
 		   is(&c.rich, "{\"a\":1}|{\"b\":2}|"),
 	   "what is in the pipes when a call ends is its output");
+	ok(!was_stopped(&c) && last_read == c.id, "that it has been read is told");
 	finish(&c);
 	print(0, "between ");
 	turn();
@@ -249,7 +278,7 @@ static void test_flood_between(void)
 {
 	static char lot[100000];
 	struct call c;
-	uint64_t sent = 0;
+	uint64_t sent = 0, began_us, turns;
 
 	memset(lot, 'x', sizeof(lot));
 	up();
@@ -258,12 +287,18 @@ static void test_flood_between(void)
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	finish(&c);
 	must(!fd_set_nonblock(to[0]));
-	for (unsigned i = 0; i < 40; i++) {
+	began_us = loop_now_us();
+	while (sent < 2000001) {
 		ssize_t n = write(to[0], lot, sizeof(lot));
 
 		sent += n > 0 ? (uint64_t)n : 0;
 		turn();
 	}
+	/* kept, read at intervals of 20 ms, in the pipe */
+	turns = (loop_now_us() - began_us) / 20000 + 1;
+	ok(sent <= (256u << 10) + turns * 65536 + 2 * 65536,
+	   "it does not take all of the front's time: %u KiB in %u ms",
+	   (unsigned)(sent >> 10), (unsigned)turns * 20);
 	ask(&c, false, -1);
 	start(&c, false, false);
 	print(0, "END");
@@ -324,7 +359,7 @@ static void test_rich(void)
 	print(2, "part of");
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	before = c.r.rich_dropped;
-	ok(is(&c.rich, "short|") && before == 18u << 20,
+	ok(is(&c.rich, "short|") && before == 1,
 	   "a line that is too long is dropped, and counted");
 	finish(&c);
 	ask(&c, false, -1);
@@ -333,6 +368,43 @@ static void test_rich(void)
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	ok(is(&c.rich, "part of a line|") && !c.r.rich_dropped,
 	   "an unfinished one is finished later");
+	finish(&c);
+	down();
+}
+
+/* Lines that are not kept take time all the same, empty ones most of all. */
+static void test_rich_flood(const char *bytes, unsigned max_mib)
+{
+	static char lot[65536];
+	struct call c;
+	uint32_t why = 0;
+	uint64_t sent = 0;
+
+	for (size_t i = 0; i < sizeof(lot); i++)
+		lot[i] = bytes[i % strlen(bytes)];
+	up();
+	ask(&c, false, -1);
+	start(&c, true, false);
+	must(!fd_set_nonblock(to[2]));
+	while (!why && sent >> 20 < 2 * max_mib) {
+		ssize_t n = write(to[2], lot, sizeof(lot));
+
+		sent += n > 0 ? (uint64_t)n : 0;
+		turn();
+		buf_reset(&c.rich);
+		why = was_stopped(&c);
+	}
+	ok(why == WIRE_OUTPUT_LIMIT && sent >> 20 <= max_mib,
+	   "a flood of lines ends its call, after %u MiB", (unsigned)(sent >> 20));
+	end_with(&c, (struct sup_result){.status = SUP_OUTPUT_LIMIT});
+	ok(c.r.rich_dropped > 0, "and is told of");
+	finish(&c);
+	ask(&c, false, -1);
+	start(&c, false, false);
+	print(2, "\nhere\n");
+	end_with(&c, (struct sup_result){.status = SUP_EXITED});
+	ok(sv_ends(buf_view(&c.rich), SV("here|")) && !was_stopped(&c),
+	   "the next call has its own");
 	finish(&c);
 	down();
 }
@@ -457,7 +529,7 @@ static uint64_t asked(uint32_t type)
 	struct ipc_msg m;
 	uint64_t id;
 
-	must(ipc_recv(keeper, &m, NULL) == 1 && m.type == type);
+	must(hear(&m) && m.type == type);
 	id = m.id;
 	ipc_finish(&m);
 	return id;
@@ -529,6 +601,9 @@ int main(void)
 	test_flood_between();
 	test_flood_at_end();
 	test_rich();
+	test_rich_flood("\n", 2);
+	test_rich_flood("0123456789abcde\n", 20);
+	test_rich_flood("x", 66);
 	test_input();
 	test_out_of_order();
 	test_questions();

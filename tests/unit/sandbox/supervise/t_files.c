@@ -195,6 +195,71 @@ static void test_many(void)
 	end();
 }
 
+static void write_file(uint64_t id)
+{
+	int p[2];
+
+	must(!fd_pipe(p, NULL));
+	ask_for(id, SUP_ASK_FILE,
+		(struct wire_ask){.session_id = sv_of(s->id),
+				  .op = SUP_FILE_WRITE,
+				  .path = SV("x"),
+				  .max_bytes = 9,
+				  .data_fd = p[0]});
+	fd_close(&p[1]);
+}
+
+/* What is written comes at the pace of somebody's network. */
+static void test_writes_leave_room(void)
+{
+	unsigned asked = 0;
+
+	begin();
+	for (uint64_t id = 10; id < 20; id++)
+		write_file(id);
+	while (type_at(guest) == GUEST_FILE_OP)
+		asked++;
+	ok(asked < GUEST_FILE_OPS, "not all there is room for are writes");
+	read_file(30, "x");
+	ok(type_at(guest) == GUEST_FILE_OP, "a read does not wait for them");
+	say_done(10, (struct guest_file_done){.sys = ENODATA, .fd = -1});
+	ok(type_at(guest) == GUEST_FILE_OP && refused(SUP_ASK_REFUSED, 10, ERR_INVALID),
+	   "one that ends makes room for the next");
+	end();
+}
+
+static void stop(uint64_t id)
+{
+	file_stop(&k, id);
+	turn();
+}
+
+static void test_stop(void)
+{
+	begin();
+	write_file(10);
+	ok(type_at(guest) == GUEST_FILE_OP, "a write is under way");
+	stop(10);
+	ok(type_at(guest) == GUEST_KILL && type_at(front) == 0,
+	   "one that is not wanted any more is killed");
+	stop(10);
+	ok(type_at(guest) == 0, "once");
+	say_done(10, (struct guest_file_done){.sys = ECANCELED, .fd = -1});
+	ok(refused(SUP_ASK_REFUSED, 10, ERR_BUSY) && !s->file_ops,
+	   "and answered all the same");
+	stop(10);
+	stop(77);
+	ok(type_at(guest) == 0 && !k.front_gone, "too late is no offence");
+	for (uint64_t id = 20; id < 28; id++)
+		write_file(id);
+	while (type_at(guest) == GUEST_FILE_OP)
+		;
+	stop(27);
+	ok(refused(SUP_ASK_REFUSED, 27, ERR_BUSY) && type_at(guest) == 0,
+	   "one that waits for its turn is gone at once");
+	end();
+}
+
 int main(void)
 {
 	const unsigned files = open_files();
@@ -208,6 +273,8 @@ int main(void)
 	test_list();
 	test_write();
 	test_many();
+	test_writes_leave_room();
+	test_stop();
 	ok(open_files() == files, "no descriptor is left");
 	unlink(name);
 	return tap_done();

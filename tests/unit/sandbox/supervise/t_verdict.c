@@ -63,6 +63,16 @@ static const struct {
 	 SUP_EXITED,
 	 SUP_HIT_DISK},
 	{"a file over its limit", {KILLED(SIGXFSZ)}, SUP_DISK_FULL, SUP_HIT_DISK},
+	{"the compiler says no", {.compiling = true, EXIT(1)}, SUP_COMPILE_ERROR, 0},
+	{"it crashes", {.compiling = true, KILLED(SIGSEGV)}, SUP_SIGNALED, 0},
+	{"it takes too long",
+	 {.compiling = true, .reason = VERDICT_DEADLINE},
+	 SUP_TIMEOUT,
+	 SUP_HIT_TIME},
+	{"it takes too much, and says no for that",
+	 {.compiling = true, .oom_kills = 1, EXIT(1)},
+	 SUP_OUT_OF_MEMORY,
+	 SUP_HIT_MEMORY},
 };
 
 int main(void)
@@ -75,6 +85,10 @@ int main(void)
 		   rows[i].what, sup_status_name(r.status));
 		ok(!(r.has_exit_code && r.signal),
 		   "%s: an exit code or a signal, never both", rows[i].what);
+		ok(r.compile.last == rows[i].ev.compiling &&
+			   (!r.compile.last || (r.compile.status == r.status &&
+						!r.has_exit_code && !r.signal)),
+		   "%s: what the compiler left is no program's", rows[i].what);
 	}
 	return tap_done();
 }
