@@ -10,7 +10,6 @@ import time
 
 import httpd
 import mcp_http
-import processes
 import pytest
 from mcp_http import HttpServer, call, modern
 
@@ -435,9 +434,13 @@ def open_files(server):
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             if not file.read().startswith(b"fumehood-front"):
                 continue
-        names = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
-        found += [n for n in names if n.startswith("/")
-                  and not n.startswith(("/memfd:", "/dev/", server.dir))]
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                name = os.readlink(f"/proc/{pid}/fd/{fd}")
+            except FileNotFoundError:
+                continue  # just closed
+            if name.startswith("/") and not name.startswith(("/memfd:", "/dev/", server.dir)):
+                found.append(name)
     return found
 
 

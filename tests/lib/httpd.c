@@ -206,8 +206,9 @@ static void on_stats(struct http_exchange *x)
 /* Of a body in pieces, or of an answer in such. */
 struct piecewise {
 	uint64_t bytes, sum, allowed;
-	bool early;
+	bool early, used;
 };
+static struct piecewise pool[256];
 
 /* --- pieces ------------------------------------------------------------------------------------ */
 
@@ -221,16 +222,18 @@ static void forget(struct http_exchange **list, size_t *n,
 
 static struct piecewise *piecewise_new(struct http_exchange *x)
 {
-	struct piecewise *p = mem_zalloc(sizeof(*p));
+	struct piecewise *p = pool;
 
-	must(p);
+	while (p->used)
+		must(++p < pool + ARRAY_LEN(pool));
+	*p = (struct piecewise){.used = true};
 	http_set_user(x, p);
 	return p;
 }
 
 static void piecewise_end(struct http_exchange *x)
 {
-	mem_free(http_user(x));
+	((struct piecewise *)http_user(x))->used = false;
 	http_set_user(x, NULL);
 	forget(takers, &ntakers, x);
 	forget(waiting, &nwaiting, x);

@@ -321,8 +321,8 @@ static void test_descriptors(void)
 static void test_without_landlock(void)
 {
 	static const char stop[] =
-		"for p in /proc/[0-9]*; do read -r c <$p/comm\n"
-		"[ $c = porter ] && kill -STOP ${p#/proc/}; done; :\n";
+		"until [ $found ]; do for p in /proc/[0-9]*; do read -r c <$p/comm\n"
+		"[ $c = porter ] && kill -STOP ${p#/proc/} && found=1; done; done; :\n";
 	const uint32_t abi = host->facts.landlock_abi;
 	struct test_session t;
 	struct told got;
@@ -343,9 +343,16 @@ static void test_without_landlock(void)
 	ok(died == 1 && on == 1, "one program kills the others and goes on");
 	ok(sh(&t, "grep -qx kept f\n", false) == 0, "and so does the session");
 	ok(sh(&t, stop, true) == 0, "a program stops the porter");
-	id = send_call(&t, &(struct call){.slot = 0, .code = ":\n", .warm = true});
-	send_slot(&t, GUEST_KILL, id, 0);
-	got = next_told(&t);
+	/* unless that was the one which looked at the workspace, and another waits */
+	for (unsigned i = 0; i < 100; i++) {
+		id = send_call(&t,
+			       &(struct call){.slot = 0, .code = ":\n", .warm = true});
+		send_slot(&t, GUEST_KILL, id, 0);
+		got = next_told(&t);
+		if (got.type != GUEST_CALL_ENDED || got.word.how != GUEST_BY_DRIVER)
+			break;
+		must(sh(&t, stop, true) == 0);
+	}
 	ok(got.id == id && ended(&got, GUEST_BY_KERNEL, SIGKILL),
 	   "the call that waits for it can be killed");
 	ok(sh(&t, "grep -qx kept f\n", false) == 0, "and the next has a porter");
