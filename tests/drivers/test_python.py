@@ -615,3 +615,26 @@ def test_forty_steps_are_what_one_script_prints(py):
         assert (done.code, done.err) == (0, "")
         outs.append(done.out)
     assert "".join(outs) == plain.stdout
+
+
+@pytest.mark.parametrize("left", [0, 1 << 20])
+def test_code_that_leaves_no_memory_is_no_flood(py, left):
+    """The next call is run, or the interpreter ends and that is told; it does not complain for ever."""
+    py.run(f"""
+import resource
+spare = bytearray({left})
+size = int(open('/proc/self/statm').read().split()[0]) * 4096 + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+all = []
+for n in (1 << 20, 1 << 16, 1 << 12, 512, 16):
+    try:
+        while True:
+            all.append(bytearray(n))
+    except MemoryError:
+        pass
+del spare""")
+    try:
+        py.run("1 + 1")
+    except rig.Died:
+        assert not left
+    assert len(py.buffers[2]) < 1 << 16

@@ -18,7 +18,7 @@ from callers import paged
 
 ALIKE = ("stdout", "stderr", "value", "displays", "error", "exit")
 SHOWN_BYTES = 32768         # of a stream in one answer
-TIMEOUT_MS = 1500
+TIMEOUT_MS = 2500
 
 
 class Step:

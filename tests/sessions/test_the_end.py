@@ -90,6 +90,9 @@ def test_nothing_is_found_after_a_session(needs_root, stdio, end, limits):
     inside = list(callers.inside(stdio.pid))
     end(stdio, session)
     assert gone(inside, 10), "processes of it are left"
+    # the keeper lets go of it when the ledger has written its end
+    wait_for("the last of it to go", lambda: not canary.in_processes({
+        pid: name for name, pid in callers.roles(stdio.pid).items()}))
     assert canary.places() == []
     refused(stdio, session.id)
     assert Session(stdio).value("6 * 7") == "42"
@@ -330,9 +333,14 @@ def test_out_of_memory_loses_variables_and_keeps_files(stdio, language, code):
     lost = end.get("variables_lost", False)
     if lost:
         assert "files are still there" in end["note"], end
-    after = session.good(LOOK[language])
-    assert after["fresh"] is lost
-    assert after["stdout"].split()[-1] == "here"
+    after = session.run(LOOK[language])
+    if lost:
+        assert after["fresh"] is True
+    if not lost and after["exit_code"] != 0:    # what took all the memory is still there; it is not told as lost
+        assert "emory" in after["stderr"] and "variables_lost" not in after, after
+    else:
+        assert after["stdout"].split()[-1] == "here"
+    assert session.download("f")[0] == b"here"
 
 
 # --- interrupts -----------------------------------------------------------------------------------
@@ -342,8 +350,8 @@ DEAF = [
                "while True: pass"),
     ("python", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
                "print('on', flush=True)\nimport time\ntime.sleep(600)"),
-    ("python", "print('on', flush=True)\nwhile True:\n    try:\n        while True: sum(range(99))\n"
-               "    except BaseException:\n        pass"),
+    ("python", "import signal\nsignal.signal(signal.SIGINT, lambda *what: None)\nprint('on', flush=True)\n"
+               "while True: sum(range(99))"),
     ("bash", "trap '' INT; echo on; while :; do sleep 100; done"),
     ("bash", "echo on; exec bash -c \"trap '' INT; while :; do sleep 100; done\""),
 ]

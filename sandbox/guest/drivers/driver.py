@@ -643,7 +643,10 @@ def next_bytes():
                 loop.run_forever()
             finally:
                 loop.remove_reader(GUEST)
-    return read(GUEST, 65536)
+    try:
+        return read(GUEST, 65536)
+    except MemoryError:                 # the code has left us little
+        return read(GUEST, 256)
 
 
 def orders():
@@ -659,6 +662,8 @@ def orders():
             continue
         try:
             more = next_bytes()
+        except MemoryError:             # or none: an end, which is told, rather than a loop
+            os._exit(1)
         except BaseException as error:  # SystemExit or worse of a task in the background
             complain(describe(error))
             continue

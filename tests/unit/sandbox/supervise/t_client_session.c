@@ -1,5 +1,5 @@
-/* The front's side of sessions: whose output is whose, where pipes outlive the calls that print into them; and
- * questions about sessions. The keeper is a socket held by the test. */
+/* The front's side of sessions: whose output is whose, where pipes outlive the calls that print into them.
+ * The keeper is a socket held by the test. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
@@ -113,18 +113,17 @@ static void finish(struct call *c)
 	buf_finish(&c->bytes);
 }
 
-static uint64_t last_read; /* whose output has been read, says the client */
-
-/* The keeper's next record; SUP_READ is only noted. */
+/* The keeper's next record; of SUP_READ, whose output has been read, is only noted. */
+static uint64_t last_read;
 static bool hear(struct ipc_msg *m)
 {
-	while (ipc_recv(keeper, m, NULL) == 1) {
-		if (m->type != SUP_READ)
-			return true;
+	int got;
+
+	while ((got = ipc_recv(keeper, m, NULL)) == 1 && m->type == SUP_READ) {
 		last_read = m->id;
 		ipc_finish(m);
 	}
-	return false;
+	return got == 1;
 }
 
 static void ask(struct call *c, bool open_stdin, int stdin_fd)
@@ -186,6 +185,12 @@ static void start(struct call *c, bool fresh, bool with_stdin)
 	turn();
 }
 
+static void begin(struct call *c, bool fresh)
+{
+	ask(c, false, -1);
+	start(c, fresh, false);
+}
+
 static void end_with(struct call *c, struct sup_result r)
 {
 	struct ipc_msg m;
@@ -227,8 +232,7 @@ static void test_output(void)
 	struct call c;
 
 	up();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	print(0, "one");
 	print(1, "oops");
 	print(2, "{\"a\":1}\n{\"b\"");
@@ -241,9 +245,7 @@ static void test_output(void)
 	   "what is in the pipes when a call ends is its output");
 	ok(!was_stopped(&c) && last_read == c.id, "that it has been read is told");
 	finish(&c);
-	print(0, "between ");
-	turn();
-	print(0, "and ");
+	print(0, "between and ");
 	turn();
 	ask(&c, false, -1);
 	print(0, "before ");
@@ -257,13 +259,11 @@ static void test_output(void)
 	print(1, "last words");
 	fd_close(&to[1]);
 	turn();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
 	ok(is(&c.errs, "last words"), "the last words of one that died are not lost");
 	finish(&c);
-	ask(&c, false, -1);
-	start(&c, false, false);
+	begin(&c, false);
 	print(0, "x");
 	end_with(&c, (struct sup_result){.status = SUP_SIGNALED, .lost_state = true});
 	ok(is(&c.out, "x") && write(to[0], "y", 1) < 0,
@@ -282,8 +282,7 @@ static void test_flood_between(void)
 
 	memset(lot, 'x', sizeof(lot));
 	up();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	finish(&c);
 	must(!fd_set_nonblock(to[0]));
@@ -299,8 +298,7 @@ static void test_flood_between(void)
 	ok(sent <= (256u << 10) + turns * 65536 + 2 * 65536,
 	   "it does not take all of the front's time: %u KiB in %u ms",
 	   (unsigned)(sent >> 10), (unsigned)turns * 20);
-	ask(&c, false, -1);
-	start(&c, false, false);
+	begin(&c, false);
 	print(0, "END");
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	ok(sent > 2000000 && c.total == sent + 3, "all of it is counted");
@@ -318,8 +316,7 @@ static void test_flood_at_end(void)
 	pid_t pid;
 
 	up();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	pid = fork();
 	if (!pid) {
 		static char lot[65536];
@@ -344,8 +341,7 @@ static void test_rich(void)
 
 	memset(line, 'a', sizeof(line));
 	up();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	must(!fd_set_nonblock(to[2]));
 	/* 18 MiB of a line */
 	for (size_t at = 0; at < (18u << 20);) {
@@ -362,8 +358,7 @@ static void test_rich(void)
 	ok(is(&c.rich, "short|") && before == 1,
 	   "a line that is too long is dropped, and counted");
 	finish(&c);
-	ask(&c, false, -1);
-	start(&c, false, false);
+	begin(&c, false);
 	print(2, " a line\n");
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	ok(is(&c.rich, "part of a line|") && !c.r.rich_dropped,
@@ -383,8 +378,7 @@ static void test_rich_flood(const char *bytes, unsigned max_mib)
 	for (size_t i = 0; i < sizeof(lot); i++)
 		lot[i] = bytes[i % strlen(bytes)];
 	up();
-	ask(&c, false, -1);
-	start(&c, true, false);
+	begin(&c, true);
 	must(!fd_set_nonblock(to[2]));
 	while (!why && sent >> 20 < 2 * max_mib) {
 		ssize_t n = write(to[2], lot, sizeof(lot));
@@ -399,8 +393,7 @@ static void test_rich_flood(const char *bytes, unsigned max_mib)
 	end_with(&c, (struct sup_result){.status = SUP_OUTPUT_LIMIT});
 	ok(c.r.rich_dropped > 0, "and is told of");
 	finish(&c);
-	ask(&c, false, -1);
-	start(&c, false, false);
+	begin(&c, false);
 	print(2, "\nhere\n");
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	ok(sv_ends(buf_view(&c.rich), SV("here|")) && !was_stopped(&c),
@@ -499,100 +492,6 @@ static void test_out_of_order(void)
 	}
 }
 
-/* --- questions ---------------------------------------------------------------------------------- */
-
-static unsigned heard, rows_n;
-static enum err_code why;
-static int file_fd;
-
-static void on_rows(void *arg, const struct sup_session_info *rows, unsigned n,
-		    const struct err *e)
-{
-	(void)arg;
-	must(!rows == !!e);
-	heard++;
-	rows_n = n;
-	why = e ? e->code : ERR_NONE;
-}
-
-static void on_file(void *arg, const struct sup_file_done *d, const struct err *e)
-{
-	(void)arg;
-	must(!d == !!e);
-	heard++;
-	file_fd = d ? d->fd : -1;
-	why = e ? e->code : ERR_NONE;
-}
-
-static uint64_t asked(uint32_t type)
-{
-	struct ipc_msg m;
-	uint64_t id;
-
-	must(hear(&m) && m.type == type);
-	id = m.id;
-	ipc_finish(&m);
-	return id;
-}
-
-static void answer_rows(uint64_t id, unsigned n, bool more)
-{
-	static struct wire_sessions w;
-	struct ipc_msg m;
-
-	w.n = n;
-	w.more = more;
-	for (unsigned i = 0; i < n; i++)
-		snprintf(w.rows[i].id, sizeof(w.rows[i].id), "ses_%u", i);
-	ipc_start(&m, SUP_SESSIONS, id);
-	wire_put_sessions(&m, &w);
-	must(!ipc_send(keeper, &m, NULL));
-	turn();
-}
-
-static void test_questions(void)
-{
-	const struct sup_file_opts o = {.op = SUP_FILE_READ,
-					.session_id = SV(SES),
-					.path = SV("x"),
-					.data_fd = -1};
-	AUTO_FD any = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	struct sup_ask *q;
-	struct ipc_msg m;
-	uint64_t id;
-
-	up();
-	heard = 0;
-	must(sup_client_session_list(client, SV(""), on_rows, NULL, NULL));
-	id = asked(SUP_ASK_LIST);
-	answer_rows(id, WIRE_SESSIONS, true);
-	ok(!heard, "a list of several records");
-	answer_rows(id, 3, false);
-	ok(heard == 1 && rows_n == WIRE_SESSIONS + 3 && !why, "is told as one");
-	must(sup_client_session_list(client, SV(""), on_rows, NULL, NULL));
-	answer_rows(asked(SUP_ASK_LIST), 0, false);
-	ok(heard == 2 && !rows_n && !why, "it may be empty");
-	q = sup_client_session_close(client, SV(""), SV(SES), on_rows, NULL, NULL);
-	sup_client_ask_cancel(q);
-	answer_rows(asked(SUP_ASK_CLOSE), 1, false);
-	ok(heard == 2 && !lost, "an answer nobody wants is dropped");
-	must(sup_client_file(client, &o, on_file, NULL, NULL));
-	ipc_start(&m, SUP_FILE_DONE, asked(SUP_ASK_FILE));
-	wire_put_file_done(&m, &(struct sup_file_done){.fd = any});
-	must(!ipc_send(keeper, &m, NULL));
-	turn();
-	ok(heard == 3 && file_fd >= 0, "a file comes with its descriptor");
-	fd_close(&file_fd);
-	must(sup_client_file(client, &o, on_file, NULL, NULL));
-	must(sup_client_session_list(client, SV(""), on_rows, NULL, NULL));
-	fd_close(&keeper);
-	turn();
-	ok(heard == 5 && why == ERR_LOST && lost, "without a keeper all are answered");
-	ok(!sup_client_session_list(client, SV(""), on_rows, NULL, NULL),
-	   "and none is asked");
-	down();
-}
-
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -606,6 +505,5 @@ int main(void)
 	test_rich_flood("x", 66);
 	test_input();
 	test_out_of_order();
-	test_questions();
 	return tap_done();
 }
