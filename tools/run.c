@@ -158,7 +158,7 @@ static void on_done(void *arg, const struct sup_answer *a)
 	run_end(r, a);
 	if (a->changes && !a->err && (r->ndeclared || !r->own_session))
 		run_take_changes(r, a->changes);
-	r->kept = !a->err && r->throwaway[0] && a->changes->known &&
+	r->kept = !a->err && r->throwaway[0] && a->changes && a->changes->known &&
 		  (r->artifacts.shown || r->artifacts.more);
 	if (!r->kept)
 		run_leave_session(r);
