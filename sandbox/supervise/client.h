@@ -64,6 +64,8 @@ struct sup_auth {
 /* one for each interpreter that can be; the keeper starts nothing more in it before it has that */
 #define CLIENT_MAX_READ (SUP_MAX_SESSIONS * 8)
 
+#define CLIENT_LINE_BYTES (4 * SUP_MAX_RICH_BYTES) /* of all lines that are not complete */
+
 struct sup_client {
 	struct loop *loop;
 	struct loop_io io;
@@ -73,6 +75,7 @@ struct sup_client {
 	struct sup_auth *auths; /* oldest first */
 	unsigned nauths, auths_in_flight;
 	struct interp *interps;
+	size_t line_bytes; /* of rich lines that are not complete, all interpreters' */
 	uint64_t read[CLIENT_MAX_READ]; /* runs whose SUP_READ has found no room yet */
 	unsigned nread;
 	struct sup_ask *asks;

@@ -71,18 +71,36 @@ static void rich_line(struct interp *in, struct sv line)
 		r->on_rich(r->arg, line);
 }
 
+static void empty_line(struct interp *in)
+{
+	in->c->line_bytes -= in->line.n;
+	buf_reset(&in->line);
+}
+
+/* With its memory. */
+static void drop_line(struct interp *in)
+{
+	in->c->line_bytes -= in->line.n;
+	buf_finish(&in->line);
+	buf_init(&in->line, SUP_MAX_RICH_BYTES);
+}
+
+/* A line that is too long is dropped, and one for which those of others have left no room. */
 static void add_part(struct interp *in, struct sv part)
 {
-	if (!in->skips) {
+	if (in->skips)
+		return;
+	if (part.n <= CLIENT_LINE_BYTES - in->c->line_bytes) {
 		buf_sv(&in->line, part);
-		if (!in->line.failed)
+		if (!in->line.failed) {
+			in->c->line_bytes += part.n;
 			return;
-		in->skips = true;
-		if (in->run)
-			in->run->result.rich_dropped++;
-		buf_finish(&in->line);
-		buf_init(&in->line, SUP_MAX_RICH_BYTES);
+		}
 	}
+	in->skips = true;
+	if (in->run)
+		in->run->result.rich_dropped++;
+	drop_line(in);
 }
 
 static void take_rich(struct interp *in, struct sv bytes)
@@ -103,7 +121,7 @@ static void take_rich(struct interp *in, struct sv bytes)
 		if (!in->skips)
 			rich_line(in, buf_view(&in->line));
 		in->skips = false;
-		buf_reset(&in->line);
+		empty_line(in);
 	}
 	if (bytes.n)
 		add_part(in, bytes);
@@ -115,11 +133,9 @@ static void end_of_rich(struct interp *in)
 	if (in->line.n > KEPT_LINE_BYTES) {
 		in->run->result.rich_dropped++;
 		in->skips = true;
-		in->line.n = 0;
-	}
-	if (!in->line.n) {
-		buf_finish(&in->line);
-		buf_init(&in->line, SUP_MAX_RICH_BYTES);
+		drop_line(in);
+	} else if (!in->line.n) {
+		drop_line(in);
 	}
 }
 
@@ -259,7 +275,7 @@ static void free_interp(struct interp *in)
 		stop(in, i);
 	for (unsigned i = 0; i < ARRAY_LEN(in->kept); i++)
 		buf_finish(&in->kept[i]);
-	buf_finish(&in->line);
+	drop_line(in);
 	mem_free(in);
 }
 
@@ -309,7 +325,7 @@ static int take_pipes(struct interp *in, struct wire_start *s)
 		if (fd_set_nonblock(in->io[i].fd) || (i != RICH && watch(in, i)))
 			return -1;
 	}
-	buf_reset(&in->line);
+	empty_line(in);
 	in->skips = false;
 	return 0;
 }

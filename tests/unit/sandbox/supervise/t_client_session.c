@@ -3,6 +3,7 @@
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/supervise/client.h"
 #include "sandbox/supervise/wire.h"
 #include "tests/lib/tap.h"
 
@@ -367,6 +368,37 @@ static void test_rich(void)
 	down();
 }
 
+/* Sixteen MiB are little, and as much from each interpreter of all sessions is not. */
+static void test_rich_together(void)
+{
+	struct call c;
+	size_t mine;
+
+	up();
+	begin(&c, true);
+	must(client->line_bytes == 0);
+	client->line_bytes = CLIENT_LINE_BYTES - 10; /* others' */
+	print(2, "0123456789");
+	turn();
+	ok(client->line_bytes == CLIENT_LINE_BYTES, "what is there is used up");
+	print(2, "a\nwhole\n");
+	print(2, "12345678");
+	turn();
+	mine = client->line_bytes - (CLIENT_LINE_BYTES - 10);
+	ok(mine == 8, "and given back (%zu)", mine);
+	end_with(&c, (struct sup_result){.status = SUP_EXITED});
+	ok(is(&c.rich, "whole|") && c.r.rich_dropped == 1,
+	   "the line without room is dropped, and counted");
+	finish(&c);
+	client->line_bytes -= CLIENT_LINE_BYTES - 10;
+	begin(&c, false);
+	print(2, "9\n");
+	end_with(&c, (struct sup_result){.status = SUP_EXITED});
+	ok(is(&c.rich, "123456789|") && !client->line_bytes, "nothing is left");
+	finish(&c);
+	down();
+}
+
 /* Lines that are not kept take time all the same, empty ones most of all. */
 static void test_rich_flood(const char *bytes, unsigned max_mib)
 {
@@ -500,6 +532,7 @@ int main(void)
 	test_flood_between();
 	test_flood_at_end();
 	test_rich();
+	test_rich_together();
 	test_rich_flood("\n", 2);
 	test_rich_flood("0123456789abcde\n", 20);
 	test_rich_flood("x", 66);
