@@ -141,7 +141,8 @@ def test_traps_of_the_code_are_listed_without_ours(sh):
 
 
 @pytest.mark.parametrize("code, status", [
-    ("exec true", 0), ("exec sh -c 'exit 4'", 4), ("kill $$", -15), ("kill -9 $$", -9), ("kill -HUP $$", -1),
+    ("exec true", 0), ("exec sh -c 'exit 4'", 4), ("kill $$", -15), ("kill -9 $$", -9), ("kill -HUP $$", -1), ("kill -SEGV $$", -11),
+    ("x=1; kill -ABRT $$", -6), ("kill -USR1 $$", -10), ("kill -PIPE $$", -13), ("kill -ALRM $$", -14),
 ])
 def test_deaths(sh, code, status):
     assert sh.dies(code) == status

@@ -219,8 +219,9 @@ _fumehood_keep() {
 	BASH_ARGV0=bash
 	shopt -s expand_aliases
 	builtin trap _fumehood_on_interrupt INT
-	builtin trap '_fumehood_on_kill TERM' TERM
-	builtin trap '_fumehood_on_kill HUP' HUP
+	for _fumehood_command in HUP ILL TRAP ABRT BUS FPE USR1 SEGV USR2 PIPE ALRM TERM XCPU XFSZ VTALRM SYS; do
+		builtin trap "_fumehood_on_kill $_fumehood_command" "$_fumehood_command"
+	done
 	if [[ $1 == again ]]; then
 		_fumehood_keep 0
 		exec </dev/null
