@@ -76,8 +76,8 @@ def test_100_mib_up_and_down(server, session):
         most = max(most, grown(server, before))
     assert got.hexdigest() == whole.hexdigest()
     print(f"PSS before: {before} KiB; grew by {most:.1f} MiB; RSS at most {most_ever_mib(server):.1f} MiB")
-    assert most < 4, f"{most:.1f} MiB stay"
-    assert most_ever_mib(server) < 50, "more than a few parts of it were there at once"
+    assert mcp.sanitized() or most < 4, f"{most:.1f} MiB stay"
+    assert mcp.sanitized() or most_ever_mib(server) < 50, "more than a few parts of it were there at once"
     with pytest.raises(mcp.ToolError) as e:
         session.tool("artifact_upload", path="big", offset=total, content="x")
     assert e.value.code == "limit" and "100 MiB" in e.value.cause

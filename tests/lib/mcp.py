@@ -32,6 +32,12 @@ EXIT_SECONDS = 2.0
 TIMEOUT = 60.0
 
 
+def sanitized(binary=BINARY):
+    """Whether it keeps for a while what it has freed: then its memory tells nothing."""
+    with open(binary, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def bwrap_of(binary=BINARY):
     """The bubblewrap that binary would use: the one `make deps` built, or the system's."""
     here = os.path.dirname(os.path.abspath(binary))
