@@ -25,6 +25,22 @@ def connect(server, address, rcvbuf=None):
     return client
 
 
+def until_read(server, client):
+    """Until the server has taken all that the client has sent (proc(5), /proc/net/tcp: queues)."""
+    here, there = (f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}:{port:04X}"
+                   for address, port in (("127.0.0.1", server.port), client.sock.getsockname()))
+    end = time.monotonic() + PATIENCE
+    while True:
+        with open("/proc/net/tcp") as table:
+            rows = [line.split() for line in table]
+        sent, = (row[4].split(":")[0] for row in rows if row[1:3] == [there, here])
+        unread, = (row[4].split(":")[1] for row in rows if row[1:3] == [here, there])
+        if not int(sent, 16) and not int(unread, 16):
+            return
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 # --- connections --------------------------------------------------------------------------------
 
 def besieged(server, text, n):
@@ -89,6 +105,7 @@ def test_bodies_of_one_address_leave_as_much_for_others():
         assert len(told) == 1, "which of them comes last is open"
         first, second = sorted(greedy, key=lambda c: c.sock in told)
         assert second.answer().status == 503
+        until_read(server, first)
         modest = connect(server, MODEST)
         modest.send(POST.format(500000) + "y" * 500000)
         assert len(modest.answer().body) == 500000
