@@ -181,7 +181,7 @@ uninstall:	## takes away what install put there
 
 # the HTTP server alone
 HTTPD  := $(B)/tests/lib/httpd
-$(HTTPD): $(HTTPD).o $(B)/fumehood.a
+$(HTTPD): $(HTTPD).o $(HTTPD)_pieces.o $(B)/fumehood.a
 	@echo "  link   $@"
 	$(Q)$(CC) $(LDFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 

@@ -254,6 +254,7 @@ run_action *call_action(enum run_state s, enum run_event ev);
 void run_record(struct run *r);		/* with its slot */
 void run_write_intent(struct run *r);	/* without one: it will not run */
 void run_refuse_unrecorded(struct run *r);
+void run_gather(struct run *r);		/* the counters, while the cgroup is there */
 void run_close_books(struct run *r);
 void run_answer(struct run *r);
 void run_outcome_unrecorded(struct run *r);

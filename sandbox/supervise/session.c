@@ -499,8 +499,8 @@ static bool guest_record(struct session *s, struct ipc_msg *m)
 	}
 }
 
-/* 0, or -1: nothing more is to be read for now. */
-static int read_record(struct session *s)
+/* False: nothing more is to be read in this turn. */
+static bool read_record(struct session *s)
 {
 	struct err e = {0};
 	struct ipc_msg m;
@@ -508,20 +508,20 @@ static int read_record(struct session *s)
 	bool good;
 
 	if (got < 0 && e.sys == EAGAIN)
-		return -1;
+		return false;
 	good = got == 1 && guest_record(s, &m);
 	if (got == 1)
 		ipc_finish(&m);
 	if (good)
-		return 0;
+		return true;
 	if (got == 1 && s->state == SES_OPEN)
 		log_msg(LOG_WARN, "event=bad_record_from_guest session=%s type=%u",
 			s->id, m.type);
 	if (s->state == SES_ENDING && got == 1)
-		return 0;
+		return true;
 	loop_del(&s->k->loop, &s->ctl_io);
 	ses_event(s, SEV_GUEST_GONE);
-	return -1;
+	return false;
 }
 
 /* One that floods does not keep the others waiting. */
@@ -531,7 +531,7 @@ static void on_ctl_ready(struct loop_io *io, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < RECORDS_PER_TURN && io->added; i++)
-		if (read_record(s))
+		if (!read_record(s))
 			return;
 }
 

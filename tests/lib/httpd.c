@@ -13,7 +13,7 @@
  * A body in pieces: /sink reads it and says what it was; /late begins to when /begin is asked for;
  * /tap reads what /pull?N lets through; /early?N answers after N bytes. /file?N an answer of that
  * length as there is room; /short?N one that is broken off in the middle. */
-#include "mcp/http/http.h"
+#include "tests/lib/httpd.h"
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
@@ -27,14 +27,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MAX_LISTENS = 4, MAX_HELD = 16384 };
+enum { MAX_LISTENS = 4 };
 
 static struct loop loop;
 static struct http_server *server;
 static struct http_exchange *held[MAX_HELD], *streams[MAX_HELD];
 static size_t nheld, nstreams;
-static struct http_exchange *takers[MAX_HELD], *waiting[MAX_HELD];
-static size_t ntakers, nwaiting;
 static unsigned gone;
 
 static struct http_listen listens[MAX_LISTENS];
@@ -55,7 +53,7 @@ _Noreturn static void die(const char *what)
 
 /* --- what the handlers do ---------------------------------------------------------------------- */
 
-static void text(struct http_exchange *x, unsigned status, struct sv body)
+void httpd_text(struct http_exchange *x, unsigned status, struct sv body)
 {
 	struct http_field type = {"content-type", SV("text/plain")};
 
@@ -89,10 +87,10 @@ static void on_info(struct http_exchange *x)
 	buf_fmt(&b, "\"tls\":%d,\"unix\":%d,\"cert\":%zu,\"body\":%zu,", http_is_tls(x),
 		http_is_unix(x), http_client_cert(x).n, http_body(x).n);
 	buf_fmt(&b, "\"n\":%u,\"value\":\"" SV_FMT "\"}", n, SV_ARG(value));
-	text(x, 200, buf_view(&b));
+	httpd_text(x, 200, buf_view(&b));
 }
 
-static uint64_t number(struct http_exchange *x)
+uint64_t httpd_number(struct http_exchange *x)
 {
 	uint64_t n = 0;
 
@@ -101,11 +99,11 @@ static uint64_t number(struct http_exchange *x)
 
 static void on_big(struct http_exchange *x)
 {
-	uint64_t n = number(x);
+	uint64_t n = httpd_number(x);
 	char *p = mem_alloc(n);
 
 	memset(p, 'x', n);
-	text(x, 200, (struct sv){p, n});
+	httpd_text(x, 200, (struct sv){p, n});
 	mem_free(p);
 }
 
@@ -125,7 +123,7 @@ static void start_stream(struct http_exchange *x)
 static void on_count(struct http_exchange *x)
 {
 	start_stream(x);
-	for (uint64_t i = 0, n = number(x); i < n; i++) {
+	for (uint64_t i = 0, n = httpd_number(x); i < n; i++) {
 		char line[32];
 
 		snprintf(line, sizeof(line), "data: %u\n\n", (unsigned)i);
@@ -146,13 +144,13 @@ static void on_emit(struct http_exchange *x)
 {
 	for (size_t i = 0; i < nstreams; i++)
 		http_stream_write(streams[i], SV("data: event\n\n"));
-	text(x, 200, SV("emitted"));
+	httpd_text(x, 200, SV("emitted"));
 }
 
 static void on_flood(struct http_exchange *x)
 {
 	static char block[64 << 10];
-	uint64_t n = number(x);
+	uint64_t n = httpd_number(x);
 
 	on_sse(x);
 	for (; n; n -= n < sizeof(block) ? n : sizeof(block))
@@ -174,9 +172,9 @@ static void on_release(struct http_exchange *x)
 	nheld = 0;
 	for (size_t i = 0; i < n; i++) {
 		must(http_user(held[i]) == &held);
-		text(held[i], 200, SV("released"));
+		httpd_text(held[i], 200, SV("released"));
 	}
-	text(x, 200, SV("done"));
+	httpd_text(x, 200, SV("done"));
 }
 
 static void on_abort(struct http_exchange *x)
@@ -198,168 +196,35 @@ static void on_stats(struct http_exchange *x)
 		"\"streams\":%zu,\"queued\":%zu,\"waiting\":%zu}",
 		(unsigned long long)s.accepted, (unsigned long long)s.requests,
 		(unsigned long long)s.refused, s.connections, s.exchanges, gone, nheld,
-		nstreams, nstreams ? http_queued(streams[0]) : 0,
-		ntakers ? http_body(takers[0]).n : 0);
-	text(x, 200, buf_view(&b));
-}
-
-/* Of a body in pieces, or of an answer in such. */
-struct piecewise {
-	uint64_t bytes, sum, allowed;
-	bool early, used;
-};
-static struct piecewise pool[256];
-
-/* --- pieces ------------------------------------------------------------------------------------ */
-
-static void forget(struct http_exchange **list, size_t *n,
-		   const struct http_exchange *x)
-{
-	for (size_t i = 0; i < *n; i++)
-		if (list[i] == x)
-			list[i--] = list[--*n];
-}
-
-static struct piecewise *piecewise_new(struct http_exchange *x)
-{
-	struct piecewise *p = pool;
-
-	while (p->used)
-		must(++p < pool + ARRAY_LEN(pool));
-	*p = (struct piecewise){.used = true};
-	http_set_user(x, p);
-	return p;
-}
-
-static void piecewise_end(struct http_exchange *x)
-{
-	((struct piecewise *)http_user(x))->used = false;
-	http_set_user(x, NULL);
-	forget(takers, &ntakers, x);
-	forget(waiting, &nwaiting, x);
-}
-
-static bool takes_pieces(void *arg, const struct http_exchange *x)
-{
-	static const char *const them[] = {"/sink", "/late", "/tap", "/early"};
-
-	(void)arg;
-	for (size_t i = 0; i < ARRAY_LEN(them); i++)
-		if (sv_eq(http_path(x), sv_of(them[i])))
-			return true;
-	return false;
-}
-
-static void on_body(void *arg, struct http_exchange *x)
-{
-	struct piecewise *p = http_user(x);
-	struct sv body = http_body(x);
-	size_t n = body.n < p->allowed ? body.n : (size_t)p->allowed;
-	char said[80];
-
-	(void)arg;
-	for (size_t i = 0; i < n; i++)
-		p->sum = p->sum * 31 + (unsigned char)body.p[i];
-	p->bytes += n;
-	p->allowed -= n;
-	if (n)
-		http_body_take(x, n);
-	if (!http_body_whole(x) && !(p->early && !p->allowed))
-		return;
-	if (http_body(x).n && !p->early)
-		return;
-	snprintf(said, sizeof(said), "%llu %llu", (unsigned long long)p->bytes,
-		 (unsigned long long)p->sum);
-	n = p->early ? 507 : 200;
-	piecewise_end(x);
-	text(x, (unsigned)n, sv_of(said));
-}
-
-static void on_sink(struct http_exchange *x)
-{
-	struct piecewise *p = piecewise_new(x);
-
-	p->early = sv_eq(http_path(x), SV("/early"));
-	p->allowed = p->early ? number(x) : UINT64_MAX;
-	if (sv_eq(http_path(x), SV("/tap"))) {
-		p->allowed = 0;
-		takers[ntakers++] = x;
-	}
-	if (http_body_whole(x) || (p->early && !p->allowed))
-		on_body(NULL, x);
-	else
-		http_body_start(x);
-}
-
-static void on_late(struct http_exchange *x)
-{
-	piecewise_new(x)->allowed = UINT64_MAX;
-	waiting[nwaiting++] = x;
-}
-
-static void on_begin(struct http_exchange *x)
-{
-	while (nwaiting)
-		http_body_start(waiting[--nwaiting]);
-	text(x, 200, SV("begun"));
-}
-
-static void on_pull(struct http_exchange *x)
-{
-	for (size_t i = ntakers; i-- > 0;) {
-		struct piecewise *p = http_user(takers[i]);
-
-		p->allowed += number(x);
-		on_body(NULL, takers[i]);
-	}
-	text(x, 200, SV("pulled"));
-}
-
-static void on_room(void *arg, struct http_exchange *x)
-{
-	static const char block[64 << 10];
-	struct piecewise *p = http_user(x);
-	size_t n = p->allowed < sizeof(block) ? (size_t)p->allowed : sizeof(block);
-
-	(void)arg;
-	http_stream_write(x, (struct sv){block, n});
-	p->allowed -= n;
-	p->bytes += n;
-	if (p->allowed) {
-		http_want_room(x);
-		return;
-	}
-	n = p->early;
-	piecewise_end(x);
-	if (n)
-		http_abort(x);
-	else
-		http_stream_end(x);
-}
-
-static void on_file(struct http_exchange *x)
-{
-	struct piecewise *p = piecewise_new(x);
-
-	p->early = sv_eq(http_path(x), SV("/short"));
-	p->allowed = p->early ? number(x) / 2 : number(x);
-	http_stream_start_sized(x, 200, NULL, 0, number(x));
-	if (http_method(x) == HTTP_HEAD)
-		p->allowed = 0;
-	http_want_room(x);
+		nstreams, nstreams ? http_queued(streams[0]) : 0, pieces_waiting());
+	httpd_text(x, 200, buf_view(&b));
 }
 
 static const struct {
 	const char *path;
 	void (*on)(struct http_exchange *x);
 } paths[] = {
-	{"/sink", on_sink},	  {"/early", on_sink},	{"/tap", on_sink},
-	{"/late", on_late},	  {"/begin", on_begin}, {"/pull", on_pull},
-	{"/file", on_file},	  {"/short", on_file},	{"/echo", on_echo},
-	{"/info", on_info},	  {"/big", on_big},	{"/empty", on_empty},
-	{"/count", on_count},	  {"/sse", on_sse},	{"/emit", on_emit},
-	{"/flood", on_flood},	  {"/hold", on_hold},	{"/abort", on_abort},
-	{"/release", on_release}, {"/stats", on_stats}, {"*", on_info},
+	{"/sink", pieces_on_sink},
+	{"/early", pieces_on_sink},
+	{"/tap", pieces_on_sink},
+	{"/late", pieces_on_late},
+	{"/begin", pieces_on_begin},
+	{"/pull", pieces_on_pull},
+	{"/file", pieces_on_file},
+	{"/short", pieces_on_file},
+	{"/echo", on_echo},
+	{"/info", on_info},
+	{"/big", on_big},
+	{"/empty", on_empty},
+	{"/count", on_count},
+	{"/sse", on_sse},
+	{"/emit", on_emit},
+	{"/flood", on_flood},
+	{"/hold", on_hold},
+	{"/abort", on_abort},
+	{"/release", on_release},
+	{"/stats", on_stats},
+	{"*", on_info},
 };
 
 static void on_request(void *arg, struct http_exchange *x)
@@ -370,7 +235,14 @@ static void on_request(void *arg, struct http_exchange *x)
 			paths[i].on(x);
 			return;
 		}
-	text(x, 404, SV("no such path"));
+	httpd_text(x, 404, SV("no such path"));
+}
+
+void httpd_forget(struct http_exchange **list, size_t *n, const struct http_exchange *x)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (list[i] == x)
+			list[i--] = list[--*n];
 }
 
 static void on_gone(void *arg, struct http_exchange *x)
@@ -378,9 +250,9 @@ static void on_gone(void *arg, struct http_exchange *x)
 	(void)arg;
 	gone++;
 	if (http_user(x) && http_user(x) != &held)
-		piecewise_end(x);
-	forget(held, &nheld, x);
-	forget(streams, &nstreams, x);
+		pieces_gone(x);
+	httpd_forget(held, &nheld, x);
+	httpd_forget(streams, &nstreams, x);
 }
 
 /* --- start and end ----------------------------------------------------------------------------- */
@@ -560,10 +432,10 @@ static void start(void)
 					.nlistens = nlistens,
 					.tls = o.cert ? &tls : NULL,
 					.limits = o.limits,
-					.handler = {.takes_pieces = takes_pieces,
+					.handler = {.takes_pieces = pieces_wanted,
 						    .on_request = on_request,
-						    .on_body = on_body,
-						    .on_room = on_room,
+						    .on_body = pieces_on_body,
+						    .on_room = pieces_on_room,
 						    .on_gone = on_gone}};
 	struct err e = {0};
 
