@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #define SPILLED_BATCH (LOOP_BATCH / 2)
+#define TIMERS_US 1000 /* in one turn */
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
 		       EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP,
 	       "events are the same bits for both");
@@ -152,15 +153,18 @@ static int wait_ms(const struct loop *l)
 	return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+/* Those that are due may be many, and be due again at once: after TIMERS_US what is ready comes before the rest. */
 static void fire_timers(struct loop *l)
 {
-	uint64_t now = loop_now_us();
+	const uint64_t now = loop_now_us();
 
 	while (!l->stopped && l->timers && l->timers->due_us <= now) {
 		struct loop_timer *t = l->timers;
 
 		loop_timer_stop(l, t);
 		t->on_due(t);
+		if (loop_now_us() - now >= TIMERS_US)
+			return;
 	}
 }
 

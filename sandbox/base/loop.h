@@ -5,7 +5,9 @@
  *
  * The caller owns every loop_io and loop_timer and must remove it before its memory goes. A
  * handler may add, change or remove any of them, itself included; a removed one is never called
- * again, also not for an event already fetched. Handlers never block and do bounded work. */
+ * again, also not for an event already fetched. Handlers never block and do bounded work: what is long is cut into
+ * slices, each from a timer that is set again. However many of these there are: when they have had a
+ * millisecond, descriptors have their turn. */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 

@@ -340,8 +340,56 @@ static void t_removed_while_polled(void)
 	loop_finish(&loop);
 }
 
+static int news[2];
+
+/* Works for longer than timers have in one turn; what it works on may be due again and again. */
+static void on_due_work(struct loop_timer *t)
+{
+	const uint64_t end = loop_now_us() + 2000;
+
+	(void)t;
+	note('t');
+	fd_write_all(news[1], "x", 1);
+	while (loop_now_us() < end)
+		;
+}
+
+static void on_ready_news(struct loop_io *io, uint32_t events)
+{
+	char some[8];
+
+	(void)events;
+	note('r');
+	must(read(io->fd, some, sizeof(some)) > 0);
+}
+
+static void t_much_due_at_once(void)
+{
+	struct loop_timer work[4], tz;
+	char z = 'z';
+	struct loop_io io;
+
+	begin();
+	must(!fd_pipe(news, NULL));
+	io = (struct loop_io){.fd = news[0], .on_ready = on_ready_news};
+	must(!loop_add(&loop, &io, EPOLLIN, NULL));
+	for (unsigned i = 0; i < 4; i++) {
+		work[i] = (struct loop_timer){.on_due = on_due_work};
+		loop_timer_set(&loop, &work[i], 0);
+	}
+	tz = (struct loop_timer){.on_due = on_due_stop, .arg = &z};
+	loop_timer_set(&loop, &tz, 0);
+	loop_run(&loop, NULL);
+	ok(!strcmp(order, "trtrtrtrz"),
+	   "between slow timers descriptors have their turn");
+	loop_del(&loop, &io);
+	fd_close(&news[0]), fd_close(&news[1]);
+	loop_finish(&loop);
+}
+
 int main(void)
 {
+	t_much_due_at_once();
 	t_timer_order();
 	t_timer_again();
 	t_timer_from_handler();
