@@ -26,6 +26,30 @@ show() {
 	fi
 }
 
+# answered ID: the end of its input ends the server, and what still runs with it, so wait for the answer
+answered() {
+	for _ in {1..200}; do
+		grep -q "\"id\":$1," "$state/out" 2>/dev/null && break
+		sleep 0.05
+	done
+}
+
+# step ID SESSION CODE
+step() {
+	printf '{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":"run_code","arguments":{"session_id":"%s","language":"python","code":"%s"}}}\n' "$@"
+}
+
+# shown ID WANTED: an answer, and whether it says what is wanted
+shown() {
+	local answer
+	answer=$(grep "\"id\":$1," "$state/out")
+	echo "    <-- $answer"
+	case $answer in
+	*"$2"*) echo "  -> as it should be" ;;
+	*) echo "  -> NOT as it should be"; bad=1 ;;
+	esac
+}
+
 echo "What programs print is indented; '->' is the verdict of this script."
 show "Python" 0 hello.py
 show "JavaScript" 0 hello.js
@@ -41,19 +65,21 @@ call='{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"run_code",
 	echo '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"demo","version":"1"}}}'
 	echo '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 	echo "$call"
-	# the end of its input ends the server, and what still runs with it: wait for the answer
-	for _ in {1..200}; do
-		grep -q '"id":2' "$state/out" 2>/dev/null && break
-		sleep 0.05
-	done
+	answered 2
+	echo '{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"session_create","arguments":{}}}'
+	answered 3
+	session=$(grep -o 'ses_[0-9a-f]*' "$state/out" | head -n 1)
+	step 4 "$session" 'word = \"kept\"'
+	step 5 "$session" 'word.upper()'
+	answered 5
 } | timeout 30 "$fumehood" stdio >"$state/out"
 echo "    --> $call"
-answer=$(grep '"id":2' "$state/out")
-echo "    <-- $answer"
-case $answer in
-*'"stdout":"5050\n"'*) echo "  -> as it should be" ;;
-*) echo "  -> NOT as it should be"; bad=1 ;;
-esac
+shown 2 '"stdout":"5050\n"'
+
+printf "\n${bold}A session: what one call leaves is there for the next$plain  (session_create, run_code with session_id)\n"
+echo '    --> word = "kept"'
+echo '    --> word.upper()'
+shown 5 '"outputs":[{"type":"result","text":"'"'KEPT'"'"}]'
 
 printf "\n${bold}The record$plain  (fumehood audit list, fumehood audit verify)\n"
 "$fumehood" audit list | sed 's/^/    /'

@@ -103,12 +103,13 @@ static unsigned count_packages(const struct view *v)
 
 static void put_size(struct buf *b, const struct view *v)
 {
+	const unsigned n = count_packages(v);
 	int64_t bytes = 0, entries = 0;
 
 	js_int(js_get(v->manifest, "bytes"), &bytes);
 	js_int(js_get(v->manifest, "entries"), &entries);
-	buf_fmt(b, "%u packages, %lld files and folders, %.1f MiB", count_packages(v),
-		(long long)entries, (double)bytes / (1 << 20));
+	buf_fmt(b, "%u package%s, %lld files and folders, %.1f MiB", n,
+		n == 1 ? "" : "s", (long long)entries, (double)bytes / (1 << 20));
 }
 
 /* As a terminal may show it: what it is made of comes from strangers. */

@@ -267,8 +267,8 @@ static int install_python(const struct making *m, struct err *e)
 	if (!m->for_python.n)
 		return 0;
 	dprintf(STDERR_FILENO,
-		"fumehood: installing %u packages from PyPI and what they need\n",
-		m->for_python.n);
+		"fumehood: installing %u package%s from PyPI, with all that is needed\n",
+		m->for_python.n, m->for_python.n == 1 ? "" : "s");
 	if (!pip && make_venv(m, e))
 		return -1;
 	add(&c, pip ? m->python : ".venv/bin/python");
@@ -303,8 +303,8 @@ static int install_javascript(const struct making *m, struct err *e)
 	if (mkdirat(m->dir, "javascript", 0755))
 		return err_sys(e, "make the folder of JavaScript's packages");
 	dprintf(STDERR_FILENO,
-		"fumehood: installing %u packages from npm and what they need\n",
-		m->for_javascript.n);
+		"fumehood: installing %u package%s from npm, with all that is needed\n",
+		m->for_javascript.n, m->for_javascript.n == 1 ? "" : "s");
 	add(&c, m->npm);
 	add_words(&c, words);
 	add_specs(&c, &m->for_javascript);

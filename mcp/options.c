@@ -25,7 +25,7 @@ static const struct option_row {
 	unsigned commands;
 	size_t at;			 /* of a const char *, or a bool when value is NULL */
 } table[] = {
-	{"state", "DIR", "the folder of the record and the keys", SANDBOX | BIT(KEY) | BIT(IMAGE) | BIT(AUDIT), AT(state)},
+	{"state", "DIR", "the folder of the record, the keys and the images", SANDBOX | BIT(KEY) | BIT(IMAGE) | BIT(AUDIT), AT(state)},
 	{"config", "FILE", "JSON file with any of these options as keys", ALL, AT(config)},
 	{"log-level", "LEVEL", "error, warn (default), info or debug", ALL, AT(log_level)},
 	{"json", NULL, "output for machines", BIT(KEY) | BIT(IMAGE) | BIT(RUN) | BIT(DOCTOR) | BIT(AUDIT) | BIT(VERSION), AT(json)},
@@ -180,7 +180,7 @@ static void help_all(void)
 	printf("fumehood runs code nobody has read, and lets nothing out.\n\n"
 	       "usage: fumehood COMMAND [OPTION...]\n\n");
 	for (unsigned i = 0; i < COMMANDS; i++)
-		printf("  %-8s%-34s%s\n", commands[i].name, commands[i].args,
+		printf("  %-8s%-46s%s\n", commands[i].name, commands[i].args,
 		       commands[i].help);
 	printf("\noptions (`fumehood help COMMAND` lists those of one, with examples):\n");
 	list_options(ALL);

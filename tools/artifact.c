@@ -3,9 +3,6 @@
 
 #include "sandbox/base/mem.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #define ANSWER_BYTES ((size_t)64 << 10)
 
 static void finish(struct question *q)
@@ -31,8 +28,9 @@ static int get_place(struct tool_call *call, struct sv *ret_id, struct sv *ret_r
 {
 	*ret_run = js_str(js_get(call->args, "run_id"));
 	if (!js_get(call->args, "run_id") == !js_get(call->args, "session_id")) {
-		err_set(e, ERR_INVALID, "%s session_id and run_id is given",
-			ret_run->n ? "more than one of" : "none of");
+		err_set(e, ERR_INVALID, "%s",
+			ret_run->n ? "both session_id and run_id are given"
+				   : "neither session_id nor run_id is given");
 		return err_fix(e, "give session_id, or the run_id of a run that had "
 				  "outputs");
 	}
@@ -102,25 +100,6 @@ void artifact_fail(struct artifact *a, const struct err *e)
 	question_fail(&a->question, &with);
 }
 
-void artifact_answer(struct artifact *a, const struct buf *json, const struct buf *text,
-		     const struct buf *blocks)
-{
-	struct err e = {0};
-
-	if (json->failed || text->failed || (blocks && blocks->failed)) {
-		err_set(&e, ERR_LIMIT, "no memory for the answer");
-		err_fix(&e, "ask for less, or try again when fewer calls run");
-		question_fail(&a->question, &e);
-		return;
-	}
-	question_done(&a->question,
-		      &(struct tool_answer){
-			      .structured_json = buf_view(json),
-			      .text = buf_view(text),
-			      .content_json = blocks ? buf_view(blocks) : SV(""),
-			      .plain_n = blocks && blocks->n ? blocks->n - 1 : 0});
-}
-
 void artifact_json(struct artifact *a, struct jw *w, struct buf *json)
 {
 	jw_init(w, json);
@@ -140,27 +119,11 @@ void artifact_sha(struct artifact *a, char hex[static 2 * crypto_hash_sha256_BYT
 	sodium_bin2hex(hex, 2 * sizeof(bytes) + 1, bytes, sizeof(bytes));
 }
 
-size_t artifact_read(const struct artifact *a, uint64_t offset, char *dst, size_t n)
-{
-	size_t done = 0;
-
-	while (done < n) {
-		ssize_t k = pread(a->fd, dst + done, n - done, (off_t)(offset + done));
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			break;
-		done += (size_t)k;
-	}
-	return done;
-}
-
 const char *artifact_mime(const struct artifact *a)
 {
 	char head[ARTIFACT_HEAD_BYTES];
 
-	return mime_of((struct sv){head, artifact_read(a, 0, head, sizeof(head))});
+	return mime_of((struct sv){head, fd_read_at(a->fd, 0, head, sizeof(head))});
 }
 
 /* --- artifact_delete ------------------------------------------------------------------------------ */
@@ -185,7 +148,7 @@ static void on_deleted(void *arg, const struct sup_file_done *d, const struct er
 	jw_obj_end(&w);
 	json_quote(&text, buf_view(&a->path));
 	buf_str(&text, " is deleted\n");
-	artifact_answer(a, &json, &text, NULL);
+	question_answer(&a->question, &json, &text, NULL);
 }
 
 int artifact_delete_start(struct tool_call *call, struct err *e)

@@ -52,15 +52,10 @@ struct artifact *artifact_new(struct tool_call *call, bool path_required, struct
 int artifact_ask(struct artifact *a, struct sup_file_opts *o, sup_file_fn *fn, struct err *e);
 /* The keeper's error, with what to do about it. */
 void artifact_fail(struct artifact *a, const struct err *e);
-/* Answers with what the buffers hold, or that there was no memory. blocks NULL: text alone. */
-void artifact_answer(struct artifact *a, const struct buf *json, const struct buf *text,
-		     const struct buf *blocks);
 /* The object's first members, left open for more. */
 void artifact_json(struct artifact *a, struct jw *w, struct buf *json);
 void artifact_sha(struct artifact *a, char hex[static 2 * crypto_hash_sha256_BYTES + 1]);
 /* What the file begins with says what it is. */
 const char *artifact_mime(const struct artifact *a);
-/* Up to n bytes from offset on; how many there were. */
-size_t artifact_read(const struct artifact *a, uint64_t offset, char *dst, size_t n);
 
 #endif

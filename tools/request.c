@@ -38,8 +38,8 @@ int request_session(const struct cJSON *args, struct sv *ret, struct err *e)
 	}
 	err_set(e, ERR_NOT_FOUND, "there is no session with that session_id");
 	return err_fix(e,
-		       "use a session_id that session_create gave (session_list shows "
-		       "those that are left), or leave it out");
+		       "use a session_id that session_create gave; session_list shows "
+		       "those that are left");
 }
 
 /* --- paths ------------------------------------------------------------------------------------ */
@@ -195,8 +195,8 @@ static int add_input(struct run_request *r, struct sv to, const struct cJSON *fr
 
 	snprintf(field, sizeof(field), "files[%u].artifact", index);
 	if (!js_get(from, "run_id") == !js_get(from, "session_id")) {
-		err_set(e, ERR_INVALID, "%s has %s session_id and run_id", field,
-			id.n ? "both" : "neither");
+		err_set(e, ERR_INVALID, "%s has %s run_id", field,
+			id.n ? "both session_id and" : "neither session_id nor");
 		return err_fix(e, "give one of the two: whose file it is");
 	}
 	if (request_session(from, &id, e))
@@ -238,8 +238,8 @@ static int add_file(struct run_request *r, const struct cJSON *f, unsigned index
 			"give the program in code or command, and name this file otherwise");
 	}
 	if (!artifact == !js_get(f, "content")) {
-		err_set(e, ERR_INVALID, "files[%u] has %s content and artifact", index,
-			artifact ? "both" : "neither");
+		err_set(e, ERR_INVALID, "files[%u] has %s artifact", index,
+			artifact ? "both content and" : "neither content nor");
 		return err_fix(e, "give what is in it in content, or in artifact where "
 				  "it is to be copied from");
 	}

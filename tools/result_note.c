@@ -27,10 +27,14 @@ static void put_limit(struct buf *b, const struct sup_result *r)
 			l->wall_ms);
 		break;
 	case SUP_OUT_OF_MEMORY:
+		/* a session's: what was asked for, and what its compilers need beyond that */
 		buf_fmt(b,
-			"It needed more than its %" PRIu64
-			" MiB of memory; work on smaller pieces.",
-			to_mib(l->memory_bytes));
+			"%s needed more than its %" PRIu64
+			" MiB of memory%s; work on smaller pieces, or in a session with "
+			"more memory_bytes.",
+			r->in_session ? "The session" : "It", to_mib(l->memory_bytes),
+			r->in_session ? " (memory_bytes and a reserve for compilers)"
+				      : "");
 		break;
 	case SUP_TOO_MANY_PROCESSES:
 		buf_fmt(b,
@@ -39,7 +43,15 @@ static void put_limit(struct buf *b, const struct sup_result *r)
 			l->processes);
 		break;
 	case SUP_DISK_FULL:
-		buf_fmt(b, "It filled its %" PRIu64 " MiB of /workspace; write less.",
+		/* a session's may have been full before */
+		buf_fmt(b,
+			r->in_session
+				? "The %" PRIu64
+				  " MiB of /workspace are full; delete (and close) files, "
+				  "or work in a session with more workspace_bytes."
+				: "It filled its %" PRIu64
+				  " MiB of /workspace; write less, or in a session with "
+				  "more workspace_bytes.",
 			to_mib(l->workspace_bytes));
 		break;
 	case SUP_OUTPUT_LIMIT:

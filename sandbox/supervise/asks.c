@@ -56,7 +56,9 @@ void ask_answer_row(struct ask *a, const struct session *s)
 void ask_not_found(struct err *e)
 {
 	err_set(e, ERR_NOT_FOUND, "there is no such session");
-	err_fix(e, "it may have ended; session_list shows those there are");
+	err_fix(e,
+		"it may have ended; session_list shows those there are, session_create "
+		"makes one");
 }
 
 /* --- arrival ------------------------------------------------------------------------------------ */

@@ -201,7 +201,8 @@ void files_session_ends(struct session *s)
 static const char *what_to_do(enum err_code code, int sys)
 {
 	if (sys == EEXIST)
-		return "give another path, or say that it may be replaced";
+		return "give another path, or leave out overwrite (If-None-Match) to "
+		       "replace it";
 	if (sys == ENOTEMPTY)
 		return "delete what is in it first";
 	if (sys == ENOSPC || sys == EDQUOT)

@@ -112,8 +112,9 @@ def test_each_error_says_what_to_do(session, name, arguments, words):
 
 
 def test_it_is_one_of_the_two(session):
-    for more in ({}, {"session_id": session.id, "run_id": "run_" + "0" * 32}):
-        with pytest.raises(mcp.ToolError, match="session_id and run_id"):
+    for more, words in (({}, "neither session_id nor run_id"),
+                        ({"session_id": session.id, "run_id": "run_" + "0" * 32}, "both session_id and run_id")):
+        with pytest.raises(mcp.ToolError, match=words):
             session.server.call("artifact_list", more)
 
 

@@ -14,7 +14,8 @@ def test_the_demo_shows_every_ending_as_it_should_be():
                            capture_output=True, timeout=120, check=False,
                            env={**os.environ, "FUMEHOOD": BINARY})
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert shown.stdout.count("-> as it should be") == 8
+    assert shown.stdout.count("-> as it should be") == 9
+    assert "'KEPT'" in shown.stdout
     assert "6 * 7 = 42" in shown.stdout and "intact" in shown.stdout
 
 

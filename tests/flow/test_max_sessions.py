@@ -65,7 +65,7 @@ def test_each_caller_of_serve_has_a_quarter(wire):
         for _ in range(2):
             assert not greedy.call("session_create").get("isError")
         refused = greedy.call("session_create")
-        assert refused["isError"] and "at most 8 and 2 may be" in refused["content"][0]["text"]
+        assert refused["isError"] and "(at most 8), 2 of them this caller's (at most 2)" in refused["content"][0]["text"]
         assert not other.call("session_create").get("isError")
 
 

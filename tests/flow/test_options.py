@@ -169,7 +169,8 @@ def test_each_command_has_help_with_examples_and_exit_codes(command):
     everything = fumehood("help").stdout
     listed = set(re.findall(r"^  --([a-z-]+)", text, re.M))
     assert listed and listed <= set(re.findall(r"^  --([a-z-]+)", everything, re.M))
-    assert re.search(rf"^  {command} ", everything, re.M)
+    takes = re.escape(re.match(r".*\[OPTION\.\.\.\] ?(.*)", text)[1])
+    assert re.search(rf"^  {command} +{takes}  +\S", everything, re.M), "what it takes, a gap, and what it does"
 
 
 def test_every_option_belongs_to_a_command():

@@ -139,6 +139,42 @@ static void test_limits_told(const struct tool *t)
 	cJSON_Delete(doc);
 }
 
+/* A caller that wants more than the default need not try what is granted. */
+static void test_session_limits_told(void)
+{
+	const struct pol_session_limits *std = &pol_default()->session,
+					*lo = &pol_default()->session_min,
+					*hi = &pol_default()->session_max;
+	const struct {
+		const char *name;
+		uint64_t standard, min, max;
+	} rows[] = {
+		{"ttl_s", std->ttl_s, lo->ttl_s, hi->ttl_s},
+		{"idle_ttl_s", std->idle_ttl_s, lo->idle_ttl_s, hi->idle_ttl_s},
+		{"processes", std->processes, lo->processes, hi->processes},
+		{"memory_bytes", std->memory_bytes, lo->memory_bytes, hi->memory_bytes},
+		{"workspace_bytes", std->workspace_bytes, lo->workspace_bytes,
+		 hi->workspace_bytes},
+	};
+	struct cJSON *doc =
+		rpc_json_parse(schemas_get("tool_session_create.json"), NULL);
+	const struct cJSON *fields = js_get(js_get(doc, "inputSchema"), "properties");
+	char want[96];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct cJSON *field = js_get(fields, rows[i].name);
+
+		snprintf(want, sizeof(want),
+			 "Default %llu, from %llu to %llu; anything else is refused.",
+			 (unsigned long long)rows[i].standard,
+			 (unsigned long long)rows[i].min,
+			 (unsigned long long)rows[i].max);
+		ok(field && strstr(js_str(js_get(field, "description")).p, want),
+		   "session_create says of %s: %s", rows[i].name, want);
+	}
+	cJSON_Delete(doc);
+}
+
 static void test_status_names(const char *file)
 {
 	struct cJSON *doc = rpc_json_parse(schemas_get(file), NULL);
@@ -241,6 +277,7 @@ int main(void)
 	}
 	for (size_t i = 0; i < tools_all.nprompts; i++)
 		test_prompt(&tools_all.prompts[i]);
+	test_session_limits_told();
 	test_status_names("tool_run_code.json");
 	test_status_names("tool_run_command.json");
 	test_status_names("tool_run_status.json");

@@ -443,7 +443,8 @@ static void test_links(struct keeper *k)
 	   "followed by a link to the stream that was cut, and to no other");
 	ok(!strcmp(text_of(&c, "stdout_uri"), OUT) &&
 		   !js_get(c.structured, "stderr_uri") &&
-		   strstr(text_of(&c, "stdout"), " bytes omitted; read " OUT "] ...") &&
+		   strstr(text_of(&c, "stdout"),
+			  " bytes omitted; run_status reads it, or " OUT "] ...") &&
 		   strstr(buf_cstr(&c.text), "(all of it: run_status, or " OUT ")") &&
 		   is_of_schema(&c),
 	   "the address stands in both forms too");
