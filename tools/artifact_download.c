@@ -1,7 +1,7 @@
 /* artifact_download.c: the tool artifact_download: a piece of a file, and what the whole is.
  *
- * Theory of operation. The piece is read at once. With the first piece the whole is hashed, slice by
- * slice from a timer, so that other calls are served meanwhile. */
+ * Theory of operation. With the first piece the whole is hashed, slice by slice from a timer, so that other
+ * calls are served meanwhile. The piece is read after that: a caller may have hundreds of these calls wait. */
 #include "sandbox/base/mem.h"
 #include "tools/artifact.h"
 
@@ -116,8 +116,11 @@ static void put_text(const struct artifact *a, const struct piece *p, struct buf
 	buf_fmt(text, ": %s, %" PRIu64 " bytes%s%s\n", p->mime, a->size,
 		p->sha[0] ? ", sha256 " : "", p->sha);
 	if (!p->whole)
-		buf_fmt(text, "bytes %" PRId64 " to %" PRIu64 "%s\n", a->offset, next,
-			next < a->size ? "; go on with this as offset" : ", its end");
+		buf_fmt(text, "bytes %" PRId64 " to %" PRIu64, a->offset, next);
+	if (!p->whole && next < a->size)
+		buf_fmt(text, "; go on with offset %" PRIu64 "\n", next);
+	else if (!p->whole)
+		buf_str(text, ", its end\n");
 	put_content(p, text);
 }
 
@@ -144,6 +147,19 @@ static int refuse_text(const struct artifact *a, struct err *e)
 	return err_fix(e, "ask for encoding base64");
 }
 
+static int read_piece(struct artifact *a, struct err *e)
+{
+	char *at;
+
+	buf_init(&a->content, (size_t)a->length + 1);
+	at = buf_reserve(&a->content, (size_t)a->length + 1);
+	if (!at)
+		return err_set(e, ERR_LIMIT, "no memory for a piece of the file");
+	buf_commit(&a->content,
+		   fd_read_at(a->fd, (uint64_t)a->offset, at, (size_t)a->length));
+	return 0;
+}
+
 /* Answers; the whole has been hashed if it was to be. */
 static void answer(struct artifact *a)
 {
@@ -153,6 +169,10 @@ static void answer(struct artifact *a)
 	AUTO_BUF blocks = {0};
 	struct err e = {0};
 
+	if (read_piece(a, &e)) {
+		question_fail(&a->question, &e);
+		return;
+	}
 	choose(a, &p);
 	if (a->as_text && p.base64) {
 		refuse_text(a, &e);
@@ -171,7 +191,7 @@ static void answer(struct artifact *a)
 		put_blocks(&p, &text, &blocks);
 	json.failed |= p.coded.failed;
 	buf_finish(&p.coded);
-	artifact_answer(a, &json, &text, p.image ? &blocks : NULL);
+	question_answer(&a->question, &json, &text, p.image ? &blocks : NULL);
 }
 
 static void on_slice_due(struct loop_timer *t)
@@ -182,9 +202,9 @@ static void on_slice_due(struct loop_timer *t)
 
 	while (done < ARTIFACT_SLICE_BYTES && a->hashed < a->size) {
 		const uint64_t left = a->size - a->hashed;
-		size_t n = artifact_read(a, a->hashed, bytes,
-					 left < sizeof(bytes) ? (size_t)left
-							      : sizeof(bytes));
+		size_t n =
+			fd_read_at(a->fd, a->hashed, bytes,
+				   left < sizeof(bytes) ? (size_t)left : sizeof(bytes));
 
 		if (!n)
 			break; /* it has become shorter: no hash of it then */
@@ -198,10 +218,9 @@ static void on_slice_due(struct loop_timer *t)
 		answer(a);
 }
 
-static int read_piece(struct artifact *a, struct err *e)
+/* What is asked for, and no more than there is. */
+static int set_extent(struct artifact *a, struct err *e)
 {
-	char *at;
-
 	if ((uint64_t)a->offset > a->size) {
 		err_set(e, ERR_INVALID,
 			"offset is %" PRId64 ", but there are %" PRIu64 " bytes",
@@ -210,12 +229,6 @@ static int read_piece(struct artifact *a, struct err *e)
 	}
 	if ((uint64_t)a->length > a->size - (uint64_t)a->offset)
 		a->length = (int64_t)(a->size - (uint64_t)a->offset);
-	buf_init(&a->content, (size_t)a->length + 1);
-	at = buf_reserve(&a->content, (size_t)a->length + 1);
-	if (!at)
-		return err_set(e, ERR_LIMIT, "no memory for a piece of the file");
-	buf_commit(&a->content,
-		   artifact_read(a, (uint64_t)a->offset, at, (size_t)a->length));
 	return 0;
 }
 
@@ -232,7 +245,7 @@ static void on_opened(void *arg, const struct sup_file_done *d, const struct err
 	a->fd = d->fd;
 	a->size = d->size;
 	a->mtime_ns = d->mtime_ns;
-	if (read_piece(a, &why)) {
+	if (set_extent(a, &why)) {
 		question_fail(&a->question, &why);
 		return;
 	}

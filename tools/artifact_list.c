@@ -83,7 +83,7 @@ static void answer(struct artifact *a)
 	buf_sv(&text, buf_view(&a->lines));
 	json.failed |= a->rows.failed;
 	text.failed |= a->lines.failed;
-	artifact_answer(a, &json, &text, NULL);
+	question_answer(&a->question, &json, &text, NULL);
 }
 
 static bool is_full(const struct artifact *a)
@@ -128,7 +128,7 @@ static bool fill(struct artifact *a)
 
 	if (!at)
 		return false;
-	got = artifact_read(a, a->at, at, n);
+	got = fd_read_at(a->fd, a->at, at, n);
 	buf_commit(&a->window, got);
 	a->at += got;
 	return got == n;

@@ -44,7 +44,7 @@ static void on_written(void *arg, const struct sup_file_done *d, const struct er
 	json_quote(&text, buf_view(&a->path));
 	buf_fmt(&text, ": %s, %" PRIu64 " bytes, sha256 %s\n", mime_of_upload(a),
 		a->total, sha);
-	artifact_answer(a, &json, &text, NULL);
+	question_answer(&a->question, &json, &text, NULL);
 }
 
 /* --- with an offset ------------------------------------------------------------------------------- */
@@ -70,7 +70,7 @@ static struct sv next_chunk(struct artifact *a, char *bytes)
 		return rest;
 	}
 	n = old - a->sent < CHUNK_BYTES ? old - a->sent : CHUNK_BYTES;
-	return (struct sv){bytes, artifact_read(a, a->sent, bytes, (size_t)n)};
+	return (struct sv){bytes, fd_read_at(a->fd, a->sent, bytes, (size_t)n)};
 }
 
 static void on_pipe_ready(struct loop_io *io, uint32_t events)

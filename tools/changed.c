@@ -47,10 +47,10 @@ static bool matches(const char *p, struct sv path, unsigned *steps)
 			const bool two = p[1] == '*';
 
 			p += two ? 2 : 1;
-			/* a double star and its slash are nothing too */
+			*(two ? &any : &one) = (struct star){p, i};
+			/* a double star and its slash are nothing too; what it is tried for later begins with the slash */
 			if (two && *p == '/' && (!i || path.p[i - 1] == '/'))
 				p++;
-			*(two ? &any : &one) = (struct star){p, i};
 			if (two)
 				one.after = NULL;
 			continue;

@@ -177,7 +177,7 @@ int info_render(const struct info_facts *f, struct buf *json, struct buf *text, 
 
 /* --- questions to the keeper that are no runs (questions.c) ---------------------------------------------- */
 
-/* The caller's struct begins with it. Such a call ends by question_done or question_fail, which free what it
+/* The caller's struct begins with it. Such a call ends by question_answer or question_fail, which free what it
  * owns; cancelled before, it ends at once. */
 struct question {
 	struct tool_call *call;		/* NULL once it is answered: it is gone then */
@@ -188,7 +188,9 @@ struct question {
 /* n bytes, zeroed; call->state is it until the call ends. */
 void *question_new(struct tool_call *call, size_t n, void (*finish)(struct question *a), struct err *e);
 void question_drop(struct question *a);		/* of a call that has not started */
-void question_done(struct question *a, const struct tool_answer *answer);
+/* Answers with what the buffers hold, or that there was no memory. blocks NULL: text alone. */
+void question_answer(struct question *a, const struct buf *json, const struct buf *text,
+		     const struct buf *blocks);
 void question_fail(struct question *a, const struct err *e);
 void question_cancel(struct tool_call *call);
 

@@ -27,7 +27,7 @@ void question_drop(struct question *a)
 }
 
 /* The answer may lie in the memory that is freed, and may bring the next call. */
-void question_done(struct question *a, const struct tool_answer *answer)
+static void question_done(struct question *a, const struct tool_answer *answer)
 {
 	struct tool_call *call = a->call;
 
@@ -44,6 +44,24 @@ void question_fail(struct question *a, const struct err *e)
 
 	question_drop(a);
 	tool_call_error(call, &copy);
+}
+
+void question_answer(struct question *a, const struct buf *json, const struct buf *text,
+		     const struct buf *blocks)
+{
+	struct err e = {0};
+
+	if (json->failed || text->failed || (blocks && blocks->failed)) {
+		err_set(&e, ERR_LIMIT, "no memory for the answer");
+		err_fix(&e, "ask for less, or try again when fewer calls run");
+		question_fail(a, &e);
+		return;
+	}
+	question_done(a, &(struct tool_answer){
+				 .structured_json = buf_view(json),
+				 .text = buf_view(text),
+				 .content_json = blocks ? buf_view(blocks) : SV(""),
+				 .plain_n = blocks && blocks->n ? blocks->n - 1 : 0});
 }
 
 void question_cancel(struct tool_call *call)

@@ -45,7 +45,7 @@ static int show_ends(struct shown *v, const struct sup_stream *s, uint64_t kept,
 
 	v->total = s->total;
 	v->kept = kept;
-	buf_init(&v->text, SUP_HEAD_BYTES + SUP_TAIL_BYTES + 128);
+	buf_init(&v->text, SUP_HEAD_BYTES + SUP_TAIL_BYTES + 192);
 	buf_init(&tail, SUP_TAIL_BYTES);
 	v->omitted = sup_stream_text(s, &v->text, &tail);
 	if (v->omitted) {
@@ -59,7 +59,7 @@ static int show_ends(struct shown *v, const struct sup_stream *s, uint64_t kept,
 			snprintf(v->uri, sizeof(v->uri), RUNS_URI "%s/%s", run_id,
 				 v->name);
 		buf_fmt(&v->text, "\n... [%" PRIu64 " bytes omitted%s%s] ...\n",
-			v->omitted, kept ? "; read " : "", v->uri);
+			v->omitted, kept ? "; run_status reads it, or " : "", v->uri);
 	}
 	buf_sv(&v->text, buf_view(&tail));
 	v->bad = json_bad_utf8(buf_view(&v->text));

@@ -60,40 +60,55 @@ static void on_promote_due(struct loop_timer *t)
 		answer_running(r);
 }
 
+void run_answer_finish(struct run_answer *a)
+{
+	buf_finish(&a->json);
+	buf_finish(&a->text);
+	buf_finish(&a->content);
+}
+
+/* Of one that has been settled. p: see run_answer_ended. */
+static void make_answer(const struct run *r, const struct run_page *p,
+			struct run_answer *ret)
+{
+	*ret = (struct run_answer){.err = r->err};
+	if (r->err.code)
+		return;
+	buf_init(&ret->json, RUN_MAX_ANSWER_BYTES);
+	buf_init(&ret->text, RUN_MAX_ANSWER_BYTES);
+	buf_init(&ret->content, RUN_MAX_CONTENT_BYTES);
+	if (p ? run_render_page(r, p, &ret->json, &ret->text, &ret->err)
+	      : run_render_ended(r, &ret->json, &ret->text, &ret->err))
+		return;
+	if (!p || run_is_last_page(r, p))
+		ret->plain_n = run_blocks(r, buf_view(&ret->text), &ret->content);
+}
+
+/* The run may be gone before it returns. */
+static void give_answer(struct tool_call *call, const struct run_answer *a)
+{
+	if (a->err.code) {
+		tool_call_error(call, &a->err);
+		return;
+	}
+	/* without memory for the links the text still has their addresses */
+	tool_call_done(call, &(struct tool_answer){
+				     .structured_json = buf_view(&a->json),
+				     .text = buf_view(&a->text),
+				     .content_json = a->content.failed
+							     ? SV("")
+							     : buf_view(&a->content),
+				     .plain_n = a->content.failed ? 0 : a->plain_n});
+}
+
 void run_answer_ended(struct tool_call *call, const struct run *r,
 		      const struct run_page *p)
 {
-	AUTO_BUF json = {0};
-	AUTO_BUF text = {0};
-	AUTO_BUF content = {0};
-	struct err e = {0};
-	size_t plain = 0;
-	int bad;
+	struct run_answer a;
 
-	if (r->err.code) {
-		e = r->err; /* the run may be gone before the callback returns */
-		tool_call_error(call, &e);
-		return;
-	}
-	buf_init(&json, RUN_MAX_ANSWER_BYTES);
-	buf_init(&text, RUN_MAX_ANSWER_BYTES);
-	buf_init(&content, RUN_MAX_CONTENT_BYTES);
-	bad = p ? run_render_page(r, p, &json, &text, &e)
-		: run_render_ended(r, &json, &text, &e);
-	if (bad) {
-		tool_call_error(call, &e);
-		return;
-	}
-	if (!p || run_is_last_page(r, p))
-		plain = run_blocks(r, buf_view(&text), &content);
-	/* without memory for the links the text still has their addresses */
-	tool_call_done(
-		call,
-		&(struct tool_answer){
-			.structured_json = buf_view(&json),
-			.text = buf_view(&text),
-			.content_json = content.failed ? SV("") : buf_view(&content),
-			.plain_n = content.failed ? 0 : plain});
+	make_answer(r, p, &a);
+	give_answer(call, &a);
+	run_answer_finish(&a);
 }
 
 /* --- what the client says ----------------------------------------------------------------------- */
@@ -142,29 +157,46 @@ static void run_leave_session(struct run *r)
 	r->throwaway[0] = '\0';
 }
 
-static void on_done(void *arg, const struct sup_answer *a)
+/* What was made for the call goes to it; to whoever else asks from now on, it has ended. */
+static void on_recorded(void *arg)
 {
 	struct run *r = arg;
 	struct tool_call *call = r->call ? take_call(r) : NULL;
+	struct run_answer a = r->answer;
 
-	/* it never began, and nobody was told that it had */
-	if (a->err && (!r->id[0] || (call && !r->waits))) {
-		run_leave_session(r);
-		run_forget(r);
-		if (call)
-			tool_call_error(call, a->err);
-		return;
-	}
-	run_end(r, a);
-	if (a->changes && !a->err && (r->ndeclared || !r->own_session))
-		run_take_changes(r, a->changes);
-	r->kept = !a->err && r->throwaway[0] && a->changes && a->changes->known &&
-		  (r->artifacts.shown || r->artifacts.more);
+	r->answer = (struct run_answer){0};
+	run_end(r);
 	if (!r->kept)
 		run_leave_session(r);
 	waits_wake(r);
 	if (call)
-		run_answer_ended(call, r, NULL);
+		give_answer(call, &a);
+	run_answer_finish(&a);
+}
+
+static void on_done(void *arg, const struct sup_answer *a)
+{
+	struct run *r = arg;
+
+	/* it never began, and nobody was told that it had */
+	if (a->err && (!r->id[0] || (r->call && !r->waits))) {
+		const struct err e = *a->err;
+
+		run_never_began(r, &e);
+		return;
+	}
+	run_settle(r, a);
+	if (a->changes && !a->err && (r->ndeclared || !r->own_session))
+		run_take_changes(r, a->changes);
+	r->kept = !a->err && r->throwaway[0] && a->changes && a->changes->known &&
+		  (r->artifacts.shown || r->artifacts.more);
+	if (r->call) {
+		/* it is not promoted any more */
+		loop_timer_stop(r->call->env.loop, &r->promote);
+		make_answer(r, NULL, &r->answer);
+	}
+	if (a->err)
+		on_recorded(r);
 }
 
 void run_never_began(struct run *r, const struct err *e)
@@ -208,6 +240,7 @@ static int set_opts(struct run *r, struct tool_call *call,
 		.timeout_ms = req->timeout_ms,
 		.has_argv = req->has_argv,
 		.on_done = on_done,
+		.on_recorded = on_recorded,
 		.on_accepted = on_accepted,
 		.on_output = on_output,
 		.on_bytes = on_bytes,

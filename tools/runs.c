@@ -151,6 +151,7 @@ static void run_free(struct run *r)
 	run_files_finish(&r->changed);
 	run_files_finish(&r->artifacts);
 	buf_finish(&r->declared);
+	run_answer_finish(&r->answer);
 	mem_free(r);
 }
 
@@ -434,21 +435,8 @@ static void note_end(struct run *r)
 	all->running--;
 }
 
-static void tell_idle(struct runs *r)
+void run_settle(struct run *r, const struct sup_answer *a)
 {
-	void (*on_idle)(void *arg) = r->on_idle;
-
-	if (r->running || !on_idle)
-		return;
-	r->on_idle = NULL;
-	on_idle(r->idle_arg);
-}
-
-void run_end(struct run *r, const struct sup_answer *a)
-{
-	struct runs *all = r->runs;
-
-	note_end(r);
 	if (a->err)
 		r->err = *a->err;
 	else
@@ -461,6 +449,23 @@ void run_end(struct run *r, const struct sup_answer *a)
 	keep_ends(r, a->out, RUN_STDOUT);
 	keep_ends(r, a->errs, RUN_STDERR);
 	keep_compile(r, a->compile);
+}
+
+static void tell_idle(struct runs *r)
+{
+	void (*on_idle)(void *arg) = r->on_idle;
+
+	if (r->running || !on_idle)
+		return;
+	r->on_idle = NULL;
+	on_idle(r->idle_arg);
+}
+
+void run_end(struct run *r)
+{
+	struct runs *all = r->runs;
+
+	note_end(r);
 	r->ended_prev = all->ended_last;
 	*(r->ended_prev ? &r->ended_prev->ended_next : &all->ended_first) = r;
 	all->ended_last = r;

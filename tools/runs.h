@@ -103,6 +103,14 @@ enum runs_use { RUNS_COUNT, RUNS_BYTES, RUNS_FDS, RUNS_USES };
 struct run_owner;
 struct run_wait;
 
+/* How a call is answered. */
+struct run_answer {
+	struct buf json, text, content;
+	size_t plain_n;
+	struct err err;			/* instead of these */
+};
+void run_answer_finish(struct run_answer *a);
+
 struct run {
 	struct runs *runs;
 	struct run_owner *owner;
@@ -146,6 +154,7 @@ struct run {
 	struct tool_call *call;		/* that still waits for the end; NULL: none */
 	struct loop_timer promote;
 	uint64_t reported_us;		/* of the last progress */
+	struct run_answer answer;	/* to that call, until it may be told */
 	/* waits.c's */
 	struct run_wait *waits;		/* as long as there are some it is not dropped */
 	struct loop_timer wake;
@@ -172,8 +181,10 @@ size_t run_make_room(struct run *r, const struct store *s, size_t n);
 void run_charge(struct run *r, enum runs_use u, uint64_t n);
 /* There is one more, or one fewer, of its resources. */
 void run_list_changed(struct run *r);
-/* result or err, and what of the streams is not kept, are taken from a. */
-void run_end(struct run *r, const struct sup_answer *a);
+/* result or err, and what of the streams is not kept, are taken from a. Nobody is told yet. */
+void run_settle(struct run *r, const struct sup_answer *a);
+/* After it: it counts as ended. */
+void run_end(struct run *r);
 void run_forget(struct run *r);
 /* It goes on without a call from now on; false: its owner has too many of those. */
 bool run_detach(struct run *r);

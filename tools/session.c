@@ -101,20 +101,6 @@ static void finish(struct question *a)
 	mem_free(a);
 }
 
-/* Answers with what the two buffers hold. */
-static void answer(struct question *a, const struct buf *json, const struct buf *text)
-{
-	struct err e = {0};
-
-	if (json->failed || text->failed) {
-		err_set(&e, ERR_LIMIT, "no memory for the answer");
-		question_fail(a, &e);
-		return;
-	}
-	question_done(a, &(struct tool_answer){.structured_json = buf_view(json),
-					       .text = buf_view(text)});
-}
-
 static void on_listed(void *arg, const struct sup_session_info *rows, unsigned n,
 		      const struct err *e)
 {
@@ -141,7 +127,7 @@ static void on_listed(void *arg, const struct sup_session_info *rows, unsigned n
 	}
 	jw_arr_end(&w);
 	jw_obj_end(&w);
-	answer(a, &json, &text);
+	question_answer(a, &json, &text, NULL);
 }
 
 int session_list_start(struct tool_call *call, struct err *e)
@@ -184,7 +170,7 @@ static void on_closed(void *arg, const struct sup_session_info *s, unsigned n,
 		"%s is closed after %" PRIu32
 		" calls; its workspace and interpreters are gone\n",
 		s->id, s->calls);
-	answer(a, &json, &text);
+	question_answer(a, &json, &text, NULL);
 }
 
 int session_close_start(struct tool_call *call, struct err *e)

@@ -22,7 +22,6 @@ static void answer(struct create *c, const struct sup_session_info *s)
 {
 	AUTO_BUF json = {0};
 	AUTO_BUF text = {0};
-	struct err e = {0};
 	struct jw w;
 
 	buf_init(&json, ANSWER_BYTES);
@@ -31,14 +30,7 @@ static void answer(struct create *c, const struct sup_session_info *s)
 	session_json(&w, s);
 	session_text(&text, s);
 	buf_str(&text, "pass session_id to run_code and run_command to use it\n");
-	if (!json.failed && !text.failed) {
-		question_done(&c->question,
-			      &(struct tool_answer){.structured_json = buf_view(&json),
-						    .text = buf_view(&text)});
-		return;
-	}
-	err_set(&e, ERR_LIMIT, "no memory for the answer");
-	question_fail(&c->question, &e);
+	question_answer(&c->question, &json, &text, NULL);
 }
 
 static void on_unwanted_closed(void *arg, const struct sup_session_info *rows,

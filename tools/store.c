@@ -79,8 +79,6 @@ void store_add(struct store *s, struct sv bytes, size_t room)
 
 size_t store_read(const struct store *s, uint64_t offset, char *dst, size_t n)
 {
-	size_t done = 0;
-
 	if (offset >= s->kept)
 		return 0;
 	if (n > s->kept - offset)
@@ -89,16 +87,7 @@ size_t store_read(const struct store *s, uint64_t offset, char *dst, size_t n)
 		memcpy(dst, s->small.p + offset, n);
 		return n;
 	}
-	while (done < n) {
-		ssize_t k = pread(s->fd, dst + done, n - done, (off_t)(offset + done));
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			break;
-		done += (size_t)k;
-	}
-	return done;
+	return fd_read_at(s->fd, offset, dst, n);
 }
 
 int store_copy(const struct store *s, uint64_t offset, size_t n, struct buf *b)

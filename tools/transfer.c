@@ -108,18 +108,7 @@ static void fail(struct transfer *t, const struct err *e)
 
 size_t transfer_get(const struct transfer *t, uint64_t offset, char *dst, size_t n)
 {
-	size_t done = 0;
-
-	while (done < n) {
-		ssize_t k = pread(t->fd, dst + done, n - done, (off_t)(offset + done));
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			break;
-		done += (size_t)k;
-	}
-	return done;
+	return fd_read_at(t->fd, offset, dst, n);
 }
 
 static void on_opened(void *arg, const struct sup_file_done *d, const struct err *e)

@@ -93,6 +93,23 @@ int64_t fd_size(int fd)
 	return fstat(fd, &st) || !S_ISREG(st.st_mode) ? -1 : (int64_t)st.st_size;
 }
 
+size_t fd_read_at(int fd, uint64_t offset, void *dst, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t k =
+			pread(fd, (char *)dst + done, n - done, (off_t)(offset + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			break;
+		done += (size_t)k;
+	}
+	return done;
+}
+
 int fd_read_all(int fd, struct buf *b, struct err *e)
 {
 	for (;;) {

@@ -25,6 +25,8 @@ int fd_memfd(const char *name, const void *p, size_t n, struct err *e);
 bool fd_is_sealed(int fd);
 /* Bytes in a regular file or memfd, or -1. */
 int64_t fd_size(int fd);
+/* Up to n bytes of a regular file or memfd from offset on, whatever else moves its own offset; how many there were. */
+size_t fd_read_at(int fd, uint64_t offset, void *dst, size_t n);
 /* Adds everything readable from a blocking fd until EOF; -1 on a read error or when b fails. */
 int fd_read_all(int fd, struct buf *b, struct err *e);
 /* Reads a whole file beneath the current root by path; b's ceiling holds. */

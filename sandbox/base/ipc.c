@@ -87,6 +87,17 @@ static void attach_fds(struct msghdr *h, union control *c, const struct ipc_msg 
 	memcpy(CMSG_DATA(x), m->fds, sizeof(int) * m->nfds);
 }
 
+static int refuse_fds(struct err *e)
+{
+	const bool first = e && !e->code;
+
+	err_set(e, ERR_BUSY,
+		"programs of this user have too many descriptors on their way");
+	if (first)
+		e->sys = ETOOMANYREFS;
+	return err_fix(e, "try again; should it stay so, close sessions");
+}
+
 int ipc_send(int sock, struct ipc_msg *m, struct err *e)
 {
 	struct header head = {m->type, m->nfds, m->id};
@@ -108,6 +119,8 @@ int ipc_send(int sock, struct ipc_msg *m, struct err *e)
 		return err_set(e, ERR_BUSY, "a peer process does not read its records");
 	if (errno == EPIPE || errno == ECONNRESET)
 		return err_set(e, ERR_LOST, "a peer process has gone");
+	if (errno == ETOOMANYREFS)
+		return refuse_fds(e);
 	return err_sys(e, "sendmsg");
 }
 

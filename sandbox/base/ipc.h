@@ -35,7 +35,8 @@ void ipc_put_i64(struct ipc_msg *m, int64_t v);
 void ipc_put_sv(struct ipc_msg *m, struct sv s);	/* u32 length, bytes */
 void ipc_put_fd(struct ipc_msg *m, int fd);		/* borrowed until sent */
 /* Sends without blocking. -1: the record was bad, the peer is gone (ERR_LOST) or does not read
- * (ERR_BUSY). */
+ * (ERR_BUSY). The kernel counts descriptors on their way by user: programs that run under this process' uid
+ * can keep it from sending any (ERR_BUSY with sys ETOOMANYREFS), and no event tells when that is over. */
 int ipc_send(int sock, struct ipc_msg *m, struct err *e);
 
 /* 1 a record, 0 the peer is gone, -1 error; -1 with e->sys EAGAIN when a non-blocking socket has

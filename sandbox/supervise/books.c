@@ -106,7 +106,8 @@ static void fill_result(struct run *r)
 	compile_fill(r);
 }
 
-/* The outcome goes to the ledger before the answer goes to the front. */
+/* The outcome goes to the ledger first. While it is written the front makes its answer, and holds it until it
+ * hears of that. */
 void run_close_books(struct run *r)
 {
 	struct ipc_msg m;
@@ -132,4 +133,6 @@ void run_close_books(struct run *r)
 			.hits = r->result.hits});
 	if (keeper_ask_ledger(r->k, &m))
 		run_event(r, EV_NOT_RECORDED);
+	else if (!r->changes_due)
+		run_tell_ended(r);
 }

@@ -242,6 +242,7 @@ static void do_send(struct run *r)
 		return;
 	}
 	r->launched_us = loop_now_us();
+	r->evidence.disk_was_full = run_disk_is_full(r->session->workspace_fd);
 	if (send_call(r)) {
 		call_finish(r);
 		return;

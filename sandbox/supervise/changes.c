@@ -24,6 +24,7 @@ static void tell_changes(struct run *r, const struct guest_changes *c)
 static void settle(struct run *r)
 {
 	r->changes_due = false;
+	run_tell_ended(r);
 	if (!r->recorded)
 		return;
 	loop_timer_stop(&r->k->loop, &r->timer);
@@ -85,10 +86,12 @@ bool changes_record(struct session *s, struct ipc_msg *m)
 	}
 	/* what came too late was told as not known */
 	if (r && r->changes_due) {
+		const bool keeps = r->keep_files;
+
 		tell_changes(r, &c);
-		if (r->keep_files)
+		settle(r); /* r may be gone after it; before the next, which ends sessions and what waits there */
+		if (keeps)
 			ses_keep(s);
-		settle(r);
 	}
 	fd_close(&c.fd);
 	return true;

@@ -1,7 +1,8 @@
 /* client.c: the front's side: requests to the keeper, output from the pipes, one answer per run.
  *
- * Theory of operation. A run is answered when three things have come: the verdict and the end of
- * both pipes. The pipes end when the last process of the sandbox is dead, so output is complete;
+ * Theory of operation. A run is done when three things have come: the verdict and the end of
+ * both pipes. It goes when the keeper has said as well that the outcome is in the record; who cannot hold an answer
+ * so long (no on_recorded) is told only then. The pipes end when the last process of the sandbox is dead, so output is complete;
  * the keeper sends the verdict after that death, so the wait is short. Should a pipe stay open all the same,
  * GRACE_MS bounds it. Output past the ceiling is read and counted but not kept, and the
  * keeper is asked to end the run. In a session others may hold a program's pipes for ever: there its output is what
@@ -110,6 +111,13 @@ static void take_rest(struct sup_run *r)
 	stop_pipe(r, &r->compile_io);
 }
 
+static void forget(struct sup_run *r)
+{
+	if (r->on_recorded && !r->has_err)
+		r->on_recorded(r->arg);
+	free_run(r);
+}
+
 static void answer(struct sup_run *r)
 {
 	struct sup_answer a = {.err = r->has_err ? &r->err : NULL,
@@ -119,25 +127,31 @@ static void answer(struct sup_run *r)
 			       .changes = r->in_session ? &r->changes : NULL,
 			       .compile = &r->compile};
 
+	r->told = true;
+	loop_timer_stop(r->c->loop, &r->timer);
+	stop_pipe(r, &r->out_io);
+	stop_pipe(r, &r->err_io);
+	stop_pipe(r, &r->compile_io);
 	if (r->on_done)
 		r->on_done(r->arg, &a);
-	free_run(r);
+	if (r->recorded || !r->has_result || r->c->lost)
+		forget(r);
 }
 
-/* Answers if all has come; true when r is gone. */
-static bool try_answer(struct sup_run *r)
+/* Answers if all has come. Then r may be gone. */
+static void try_answer(struct sup_run *r)
 {
 	if (!r->has_result && !r->has_err)
-		return false;
+		return;
 	if (r->in_session)
 		take_rest(r);
 	if (r->has_result && (r->out_io.fd >= 0 || r->err_io.fd >= 0)) {
 		if (!r->timer.armed)
 			loop_timer_set(r->c->loop, &r->timer, GRACE_MS);
-		return false;
+		return;
 	}
-	answer(r);
-	return true;
+	if (r->on_recorded || r->recorded || r->has_err)
+		answer(r);
 }
 
 static void on_grace_due(struct loop_timer *t)
@@ -145,7 +159,9 @@ static void on_grace_due(struct loop_timer *t)
 	struct sup_run *r = t->arg;
 
 	log_msg(LOG_WARN, "event=pipe_left_open run=%s", r->result.run_id);
-	answer(r);
+	stop_pipe(r, &r->out_io);
+	stop_pipe(r, &r->err_io);
+	try_answer(r);
 }
 
 /* Where the keeper's socket has no room it is sent later: a cancel must not get lost. */
@@ -282,6 +298,18 @@ static int on_accepted(struct sup_client *c, struct sup_run *r, struct ipc_msg *
 	return 0;
 }
 
+static int on_recorded(struct sup_run *r, const struct ipc_msg *m)
+{
+	if (!ipc_end(m) || !r->has_result || r->recorded)
+		return -1;
+	r->recorded = true;
+	if (r->told)
+		forget(r);
+	else
+		try_answer(r);
+	return 0;
+}
+
 /* --- records ------------------------------------------------------------------------------------ */
 
 /* 0, or -1: the record is not one the keeper may send now. */
@@ -303,6 +331,8 @@ static int on_record(struct sup_client *c, struct ipc_msg *m)
 		return client_on_gone(c, m);
 	if (m->type >= SUP_SESSIONS && m->type <= SUP_ASK_REFUSED)
 		return client_on_ask_record(c, m);
+	if (r && m->type == SUP_RECORDED)
+		return on_recorded(r, m);
 	if (!r || r->has_result || r->has_err)
 		return -1;
 	if (m->type == SUP_QUEUED && !r->accepted)
@@ -349,6 +379,10 @@ static void lose(struct sup_client *c)
 	while (c->runs) {
 		struct sup_run *r = c->runs;
 
+		if (r->told) {
+			forget(r);
+			continue;
+		}
 		if (!r->has_result && !r->has_err) {
 			r->has_err = true;
 			err_set(&r->err, ERR_LOST, "%s",
@@ -483,6 +517,7 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 	r->c = c;
 	r->id = c->next_id++;
 	r->on_done = o->on_done;
+	r->on_recorded = o->on_recorded;
 	r->on_accepted = o->on_accepted;
 	r->on_output = o->on_output;
 	r->on_bytes = o->on_bytes;
@@ -517,6 +552,7 @@ void sup_client_interrupt(struct sup_run *r)
 void sup_client_abandon(struct sup_run *r)
 {
 	r->on_done = NULL;
+	r->on_recorded = NULL;
 	r->on_accepted = NULL;
 	r->on_output = NULL;
 	r->on_bytes = NULL;

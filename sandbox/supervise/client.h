@@ -30,6 +30,8 @@ struct sup_run {
 	bool stopped; /* SUP_STOP was sent */
 	enum wire_stop stop_due; /* or could not be yet: why; 0: none */
 	bool has_result, has_err;
+	bool recorded; /* its outcome: the keeper said so */
+	bool told; /* on_done was called */
 	struct sup_result result;
 	struct err err;
 	struct loop_timer timer;
@@ -42,6 +44,7 @@ struct sup_run {
 	struct buf changed; /* its rows */
 	struct run_input in;
 	void (*on_done)(void *arg, const struct sup_answer *a);
+	void (*on_recorded)(void *arg);
 	void (*on_accepted)(void *arg, struct sv run_id);
 	void (*on_output)(void *arg, uint64_t total_bytes);
 	void (*on_bytes)(void *arg, int stream, struct sv bytes);

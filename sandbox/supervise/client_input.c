@@ -121,15 +121,33 @@ void client_input_finish(struct sup_run *r)
 	buf_finish(&r->in.waiting);
 }
 
+static size_t waiting(const struct sup_run *r)
+{
+	return r->in.waiting.n - r->in.at;
+}
+
+/* A quarter of what others leave of the whole, so that whoever comes last still has some. */
+static size_t ceiling(const struct sup_run *r)
+{
+	size_t left = SUP_MAX_WAITING_INPUT_ALL;
+
+	for (const struct sup_run *x = r->c->runs; x; x = x->next)
+		if (x != r)
+			left -= waiting(x) < left ? waiting(x) : left;
+	return left / 4 < SUP_MAX_WAITING_INPUT ? left / 4 : SUP_MAX_WAITING_INPUT;
+}
+
 int sup_client_input(struct sup_run *r, struct sv bytes, bool eof, struct err *e)
 {
 	struct run_input *in = &r->in;
 
 	if (!in->open || in->eof || r->has_result || r->has_err)
 		return err_set(e, ERR_INVALID, "the run's standard input is not open");
-	if (bytes.n > SUP_MAX_WAITING_INPUT - (in->waiting.n - in->at)) {
-		err_set(e, ERR_BUSY, "%zu bytes wait for the program to read them",
-			in->waiting.n - in->at);
+	if (waiting(r) + bytes.n > ceiling(r)) {
+		err_set(e, ERR_BUSY,
+			"%zu bytes wait for the program to read them, and others for "
+			"other programs",
+			waiting(r));
 		return err_fix(e, "send more when it has");
 	}
 	buf_sv(&in->waiting, bytes);

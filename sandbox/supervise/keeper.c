@@ -178,7 +178,7 @@ static void on_front_ready(struct loop_io *io, uint32_t events)
 	struct err e = {0};
 	int got;
 
-	if (k->untold) {
+	if (tell_waits(k)) {
 		tell_again(k);
 		return;
 	}

@@ -106,7 +106,8 @@ struct run {
 	uint32_t slot;			/* GUEST_NO_SLOT: a program of its own */
 	bool told;			/* the front has its start */
 	bool changes_due;		/* the guest will say what it has changed */
-	bool recorded;			/* its outcome: that is all it waits for */
+	bool recorded;			/* its outcome */
+	bool ended_told;		/* the front has the result */
 	bool keep_files;		/* it is the last of a throwaway session that stays for its files */
 	bool compiling;			/* in the first of two steps, or before it */
 	bool begun;			/* the program of this step has started */
@@ -146,7 +147,7 @@ struct session {
 	struct loop_timer timer;	/* start, then its age and idleness, then the kill ladder */
 	bool launched, was_open, child_ended;
 	bool throwaway, taken;		/* for one run; it has had it */
-	bool kept;			/* that has ended, and left files */
+	uint64_t kept;			/* that has ended, and left files; the how manyth to do so, 0: it has not */
 	bool counted;			/* the counters of its cgroup were read for the last time */
 	enum sup_session_end end;
 	const char *reason;		/* NULL: it has none to end; for the ledger */
@@ -224,12 +225,14 @@ struct keeper {
 	int front, ledger;		/* owned */
 	struct loop_io front_io, ledger_io, signal_io;
 	struct untold *untold;		/* what the front has not taken yet, oldest first; tell.c */
+	unsigned nuntold;
+	struct loop_timer untold_timer;	/* armed: the kernel, not the front, holds the first of it up */
 	struct run *runs;		/* oldest first */
 	unsigned busy, waiting;		/* runs with a slot: a sandbox, or about to have one; all others */
 	uint32_t max_runs, max_queue, max_sessions;
 	struct session *sessions;	/* oldest first */
 	unsigned nsessions;
-	uint64_t session_numbers;
+	uint64_t session_numbers, kept_numbers;
 	struct ask *asks;		/* oldest first */
 	unsigned nasks;
 	struct ration refusals;		/* of sessions, that are recorded */
@@ -256,7 +259,8 @@ void run_write_intent(struct run *r);	/* without one: it will not run */
 void run_refuse_unrecorded(struct run *r);
 void run_gather(struct run *r);		/* the counters, while the cgroup is there */
 void run_close_books(struct run *r);
-void run_answer(struct run *r);
+void run_tell_ended(struct run *r);	/* the result, which is not to be told yet */
+void run_answer(struct run *r);		/* now it may be; frees r */
 void run_outcome_unrecorded(struct run *r);
 /* What the guest said went wrong; sys is hostile, stage is shown escaped. */
 void run_not_run(struct run *r, struct sv stage, int sys);
@@ -353,7 +357,8 @@ void file_note(const struct ask *a, uint64_t size); /* it has been done */
  * has taken all of that nothing more is read from it, so what is kept is bounded by what it has asked
  * for already. */
 int keeper_tell(struct keeper *k, struct ipc_msg *m);
-void tell_again(struct keeper *k);	/* the front's socket has room */
+bool tell_waits(const struct keeper *k); /* for room in the front's socket: nothing is read from it */
+void tell_again(struct keeper *k);	/* that has room */
 void tell_finish(struct keeper *k);	/* drops what is left */
 
 /* --- share.c: no principal may have all slots or all of the queue ------------------------------ */

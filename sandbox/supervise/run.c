@@ -55,6 +55,18 @@ void run_refuse(struct run *r, const struct err *e)
 	run_free(r);
 }
 
+void run_tell_ended(struct run *r)
+{
+	struct ipc_msg m;
+
+	if (r->failure.code || r->ended_told)
+		return;
+	r->ended_told = true;
+	ipc_start(&m, SUP_ENDED, r->id);
+	wire_put_result(&m, &r->result);
+	keeper_tell(r->k, &m);
+}
+
 void run_answer(struct run *r)
 {
 	struct ipc_msg m;
@@ -63,8 +75,8 @@ void run_answer(struct run *r)
 		run_refuse(r, &r->failure);
 		return;
 	}
-	ipc_start(&m, SUP_ENDED, r->id);
-	wire_put_result(&m, &r->result);
+	run_tell_ended(r);
+	ipc_start(&m, SUP_RECORDED, r->id);
 	keeper_tell(r->k, &m);
 	run_free(r);
 }

@@ -22,6 +22,7 @@
 #define POLL_GONE_MS 1
 #define GIVE_UP_US 5000000 /* as run.c's */
 #define RECORDS_PER_TURN 16
+#define LAST_RECORDS 256 /* more than a guest that is honest has left to say */
 
 static void begin_end(struct session *s);
 static void do_died(struct session *s);
@@ -541,7 +542,9 @@ static void on_child_ready(struct loop_io *io, uint32_t events)
 
 	(void)events;
 	/* its last words may still be in the socket */
-	while (s->ctl_io.added && s->state != SES_ENDING && !read_record(s))
+	for (unsigned i = 0; i < LAST_RECORDS && s->ctl_io.added &&
+			     s->state != SES_ENDING && read_record(s);
+	     i++)
 		;
 	if (s->state != SES_ENDING)
 		ses_event(s, SEV_GUEST_GONE);

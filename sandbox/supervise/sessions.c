@@ -120,7 +120,8 @@ static unsigned count_kept(const struct keeper *k, const char *principal)
 	return n;
 }
 
-/* The oldest of that principal, or (NULL) of whoever has most. NULL: there is none. */
+/* Kept for longest of that principal's, or (NULL) of those of whoever has most: not the one that was made first,
+ * whose run may have ended last. NULL: there is none. */
 static struct session *oldest_kept(const struct keeper *k, const char *principal)
 {
 	struct session *found = NULL;
@@ -131,7 +132,7 @@ static struct session *oldest_kept(const struct keeper *k, const char *principal
 					   ? count_kept(k, pol_plan_principal(s->plan))
 					   : 0;
 
-		if (n > most) {
+		if (n > most || (n && n == most && s->kept < found->kept)) {
 			found = s;
 			most = n;
 		}
@@ -152,7 +153,7 @@ void ses_keep(struct session *s)
 {
 	const char *principal = pol_plan_principal(s->plan);
 
-	s->kept = true;
+	s->kept = ++s->k->kept_numbers;
 	if (count_kept(s->k, principal) > SUP_MAX_KEPT_EACH)
 		make_room(s->k, principal);
 	if (count_kept(s->k, NULL) > SUP_MAX_KEPT)
@@ -181,8 +182,9 @@ int ses_may_open(struct keeper *k, const char *principal, struct err *e)
 	if (own < each && all < k->max_sessions)
 		return 0;
 	err_set(e, ERR_BUSY,
-		"%u sessions are open, of these %u of this caller; at most %u "
-		"and %u may be",
-		all, own, k->max_sessions, each);
-	return err_fix(e, "close a session that is no longer needed");
+		"%u sessions are open (at most %u), %u of them this caller's (at "
+		"most %u)",
+		all, k->max_sessions, own, each);
+	return err_fix(e, "close one that is no longer needed: session_list shows "
+			  "them, session_close ends one");
 }

@@ -106,7 +106,8 @@ struct sup_result {
  * far. What an interpreter printed after its last call comes first in the output of its next call. */
 #define SUP_MAX_RICH_BYTES ((size_t)16 << 20)	/* of a line */
 #define SUP_MAX_RICH_CALL_BYTES ((size_t)32 << 20) /* of a call */
-#define SUP_MAX_WAITING_INPUT ((size_t)16 << 20)
+#define SUP_MAX_WAITING_INPUT ((size_t)16 << 20)	/* of a run, and less where others' wait */
+#define SUP_MAX_WAITING_INPUT_ALL ((size_t)64 << 20)
 
 /* One captured stream. Bytes [0, head.n) and the last tail_n bytes; between them
  * total - head.n - tail_n bytes are gone. */
@@ -155,8 +156,12 @@ struct sup_run_opts {
 	/* In a throwaway session: when the run has ended all else that runs there is killed, and the workspace stays.
 	 * changes tells all of its files then. */
 	bool keep_files;
-	/* Called once, later, never from within sup_client_run. The run is freed after it. */
+	/* Called once, later, never from within sup_client_run. After it the run is freed, or, with on_recorded and
+	 * without an error, after that. */
 	void (*on_done)(void *arg, const struct sup_answer *a);
+	/* The outcome is in the record, so that the answer may be told: it is to be made before, in on_done. NULL:
+	 * on_done waits for that. */
+	void (*on_recorded)(void *arg);
 	/* The run has its id: it starts, or waits for its turn. Once; not for one that is refused before
 	 * that. May be NULL. */
 	void (*on_accepted)(void *arg, struct sv run_id);
@@ -182,7 +187,7 @@ struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *
 void sup_client_cancel(struct sup_run *r);
 void sup_client_interrupt(struct sup_run *r); /* the same, by the name of what is meant */
 /* Writes to the run's standard input, in order; eof closes it. -1: it is not open (ERR_INVALID), or more than
- * SUP_MAX_WAITING_INPUT wait already (ERR_BUSY). What the program does not read is lost with its end. */
+ * may wait would wait (ERR_BUSY). What the program does not read is lost with its end. */
 int sup_client_input(struct sup_run *r, struct sv bytes, bool eof, struct err *e);
 /* The same, and none of its callbacks is called any more: arg may go. Not from within on_done. */
 void sup_client_abandon(struct sup_run *r);

@@ -4,16 +4,22 @@
  * in, it does not read, and the answers to them fill its socket. They wait here, in order, and the
  * keeper reads nothing more from it until they are gone; so the front's own next requests wait in its
  * socket, where it is told that there is no room. What waits is bounded by what was asked: a run has at
- * most three records, a question one (that for sessions one for each 32), a session one when it ends. */
+ * most three records, a question one (that for sessions one for each 32), a session one when it ends.
+ *
+ * It can be the kernel that does not take a descriptor, because programs in sandboxes have too many on their way
+ * (ipc.h). Then it is tried again by the clock, and the front is heard meanwhile: it may ask to end what is to blame. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/supervise/keeper.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
 #define MAX_FDS 4 /* of one record: the ends of an interpreter's pipes */
+#define AGAIN_MS 10
+#define MAX_HELD_UP 1024 /* records: then the front is not heard any more */
 
 struct untold {
 	struct untold *next;
@@ -72,6 +78,28 @@ static void give_up(struct keeper *k, const struct err *e)
 	shutdown(k->front, SHUT_RDWR);
 }
 
+static void on_again_due(struct loop_timer *t)
+{
+	tell_again(t->arg);
+}
+
+/* why: of the first record that waits. */
+static void wait_for_room(struct keeper *k, const struct err *why)
+{
+	if (why->sys != ETOOMANYREFS) {
+		loop_mod(&k->loop, &k->front_io, EPOLLOUT);
+		return;
+	}
+	k->untold_timer = (struct loop_timer){.on_due = on_again_due, .arg = k};
+	loop_timer_set(&k->loop, &k->untold_timer, AGAIN_MS);
+	loop_mod(&k->loop, &k->front_io, k->nuntold < MAX_HELD_UP ? EPOLLIN : 0);
+}
+
+bool tell_waits(const struct keeper *k)
+{
+	return k->untold && !k->untold_timer.armed;
+}
+
 static int keep(struct keeper *k, const struct ipc_msg *m)
 {
 	struct untold **at = &k->untold, *u = copy(m);
@@ -82,12 +110,23 @@ static int keep(struct keeper *k, const struct ipc_msg *m)
 		give_up(k, &e);
 		return -1;
 	}
-	if (!k->untold)
-		loop_mod(&k->loop, &k->front_io, EPOLLOUT);
 	while (*at)
 		at = &(*at)->next;
 	*at = u;
+	if (++k->nuntold == MAX_HELD_UP && k->untold_timer.armed)
+		loop_mod(&k->loop, &k->front_io, 0);
 	return 0;
+}
+
+/* What has no descriptor is not held up by those of others. One of no id speaks of what was told before. */
+static bool may_overtake(const struct keeper *k, const struct ipc_msg *m)
+{
+	if (!k->untold_timer.armed || m->nfds || !m->id)
+		return false;
+	for (const struct untold *u = k->untold; u; u = u->next)
+		if (u->id == m->id)
+			return false;
+	return true;
 }
 
 int keeper_tell(struct keeper *k, struct ipc_msg *m)
@@ -96,14 +135,19 @@ int keeper_tell(struct keeper *k, struct ipc_msg *m)
 
 	if (k->front_gone)
 		return -1;
-	if (k->untold)
+	if (k->untold && !may_overtake(k, m))
 		return keep(k, m);
 	if (!ipc_send(k->front, m, &e))
 		return 0;
-	if (e.code == ERR_BUSY)
-		return keep(k, m);
-	give_up(k, &e);
-	return -1;
+	if (e.code != ERR_BUSY) {
+		give_up(k, &e);
+		return -1;
+	}
+	if (keep(k, m))
+		return -1;
+	if (!k->untold->next)
+		wait_for_room(k, &e);
+	return 0;
 }
 
 void tell_again(struct keeper *k)
@@ -116,11 +160,14 @@ void tell_again(struct keeper *k)
 
 		refill(u, &m);
 		if (ipc_send(k->front, &m, &e)) {
-			if (e.code != ERR_BUSY)
+			if (e.code == ERR_BUSY)
+				wait_for_room(k, &e);
+			else
 				give_up(k, &e);
 			return;
 		}
 		k->untold = u->next;
+		k->nuntold--;
 		free_untold(u);
 	}
 	loop_mod(&k->loop, &k->front_io, EPOLLIN);
@@ -135,6 +182,8 @@ void tell_finish(struct keeper *k)
 		k->untold = u->next;
 		free_untold(u);
 	}
+	k->nuntold = 0;
+	loop_timer_stop(&k->loop, &k->untold_timer);
 	if (any && !k->front_gone)
 		loop_mod(&k->loop, &k->front_io, EPOLLIN);
 }

@@ -30,7 +30,8 @@ static enum sup_status decide(const struct verdict_evidence *ev)
 		return SUP_LOST;
 	if (killed_by(ev, SIGSYS))
 		return SUP_DENIED;
-	if (killed_by(ev, SIGXFSZ) || (failed(ev) && ev->disk_full))
+	if (killed_by(ev, SIGXFSZ) ||
+	    (failed(ev) && ev->disk_full && !ev->disk_was_full))
 		return SUP_DISK_FULL;
 	/* refused forks alone prove nothing: many programs carry on with fewer threads */
 	if (failed(ev) && ev->pids_denied)

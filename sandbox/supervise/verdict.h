@@ -11,6 +11,7 @@ struct verdict_evidence {
 	enum verdict_reason reason;	/* why the keeper ended it, if it did */
 	uint64_t oom_kills, pids_denied; /* the cgroup's counters */
 	bool disk_full;			/* fstatfs of the workspace at the end */
+	bool disk_was_full;		/* at its start: if it fails, that may have any cause */
 	bool goes_on;			/* only the call has ended, its interpreter has not: then an OOM kill
 					 * hit something else, and counts if the call failed */
 	bool compiling;			/* all this is of the compiler; the program was not started */

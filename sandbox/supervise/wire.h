@@ -7,6 +7,8 @@
  *	                      <---     SUP_ACCEPTED the id + the output pipes' read ends: it starts
  *	SUP_STOP              --->     (a cancel, or the output ceiling was reached)
  *	                      <---     SUP_ENDED    the verdict; or SUP_REFUSED, before or after these
+ *	                      <---     SUP_RECORDED after SUP_ENDED: its outcome is in the record, or could not
+ *	                                            be written. The front may tell the caller now
  *	SUP_AUTH              --->     who is that?
  *	                      <---     SUP_IDENTITY, or SUP_UNKNOWN with why not
  *
@@ -24,7 +26,7 @@
  *	SUP_ASK_FILE          --->
  *	                      <---     SUP_FILE_DONE
  *	                      <---     SUP_ASK_REFUSED, instead of either
- *	                      <---     SUP_GONE     a session is no more; after the SUP_ENDED of its runs
+ *	                      <---     SUP_GONE     a session is no more; after the SUP_RECORDED of its runs
  *	SUP_DROP              --->     a throwaway session is not needed any more
  *	SUP_ASK_STOP          --->     a SUP_ASK_FILE is not wanted any more; it is answered all the same
  *
@@ -40,7 +42,7 @@ enum wire_type { SUP_HELLO = 300, SUP_RUN, SUP_ACCEPTED, SUP_STOP, SUP_ENDED, SU
 		 SUP_IDENTITY, SUP_UNKNOWN, SUP_QUEUED,
 		 SUP_CALLED, SUP_ASK_OPEN, SUP_ASK_CLOSE, SUP_ASK_LIST, SUP_ASK_FILE, SUP_SESSIONS,
 		 SUP_FILE_DONE, SUP_ASK_REFUSED, SUP_GONE, SUP_DROP,
-		 SUP_CHANGES, SUP_ASK_STOP, SUP_READ };
+		 SUP_CHANGES, SUP_ASK_STOP, SUP_READ, SUP_RECORDED };
 #define WIRE_ID_BIT ((uint64_t)1 << 63)	/* the keeper's own numbers, towards the ledger */
 enum wire_stop { WIRE_CANCEL = 1, WIRE_OUTPUT_LIMIT = 2 };
 

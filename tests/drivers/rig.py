@@ -62,6 +62,22 @@ def become_user():
         os.setresuid(USER, USER, USER)
 
 
+def install(session, files):
+    """Files by their paths in the workspace."""
+    for name, content in files.items():
+        path = os.path.join(session.workspace, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(content)
+
+
+def plain(session, name, script, **how):
+    """What the interpreter alone makes of a script; its path is the last of args."""
+    install(session, {name: script})
+    return subprocess.run([*INTERPRETERS[session.driver], os.path.join(session.workspace, name)],
+                          capture_output=True, text=True, cwd=session.top, **how)
+
+
 class Session:
     """One interpreter with its driver.  Outputs are drained by threads, as the front does."""
 

@@ -1,6 +1,5 @@
 """driver.js: what people do in a JavaScript session."""
 import os
-import subprocess
 
 import pytest
 
@@ -121,14 +120,6 @@ def test_listeners_of_the_code_come_first(js):
     assert (done.code, done.out, done.value) == (0, "mine x\n", "1")
 
 
-def install(session, files):
-    for name, content in files.items():
-        path = os.path.join(session.workspace, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as file:
-            file.write(content)
-
-
 MODULES = {
     "mine.js": "exports.value = 1; exports.where = __filename", "data.json": '{"a": [1]}',
     "mine.mjs": "export const value = 2; export default function hello() { return 'hi' }",
@@ -139,7 +130,7 @@ MODULES = {
 
 
 def test_require_and_import_are_of_the_workspace(js):
-    install(js, MODULES)
+    rig.install(js, MODULES)
     assert js.run("require('./mine').value + require('./data.json').a[0]").value == "2"
     assert js.run("(await import('./mine.mjs')).value").value == "2"
     assert js.run("(await import('dep')).value").value == "3"
@@ -336,11 +327,7 @@ def test_forty_steps_are_what_one_script_prints(js):
              "console.error('to stderr')", "console.table([{ a: 1 }])",
              "console.log(Buffer.from('hi'), new Uint8Array(2))"]
     assert len(steps) == 40
-    path = os.path.join(js.workspace, "plain.js")
-    with open(path, "w") as file:
-        file.write(";\n".join(steps) + "\n")
-    plain = subprocess.run([*rig.INTERPRETERS["driver.js"], path], capture_output=True, text=True,
-                           cwd=js.top)
+    plain = rig.plain(js, "plain.js", ";\n".join(steps) + "\n")
     assert plain.returncode == 0, plain.stderr
     dones = [js.run(step) for step in steps]
     assert [done.code for done in dones] == [0] * 40, [done.err for done in dones]

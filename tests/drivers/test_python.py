@@ -1,7 +1,6 @@
 """driver.py: what people do in a Python session."""
 import base64
 import os
-import subprocess
 import textwrap
 
 import pytest
@@ -95,24 +94,17 @@ def test_a_traceback_is_what_the_interpreter_prints(py):
 
         f(3)
         """)
-    path = os.path.join(py.workspace, "plain.py")
-    with open(path, "w") as file:
-        file.write(code)
-    plain = subprocess.run([*rig.INTERPRETERS["driver.py"], path], capture_output=True, text=True)
+    plain = rig.plain(py, "plain.py", code)
     done = py.run(code)
-    assert done.err == plain.stderr.replace(path, "<call 1>")
+    assert done.err == plain.stderr.replace(plain.args[-1], "<call 1>")
     assert done.error["line"] == 8
 
 
 def test_a_syntax_error_is_what_the_interpreter_prints(py):
     for number, code in enumerate(["a = 1\nb = (1 +\nc = 2\n", "x = 'abc\n", "def f(x, x): pass\n",
                                    "for x in y\n    pass\n", "nonlocal x\n"], 1):
-        path = os.path.join(py.workspace, "plain.py")
-        with open(path, "w") as file:
-            file.write(code)
-        plain = subprocess.run([*rig.INTERPRETERS["driver.py"], path], capture_output=True,
-                               text=True)
-        wanted = plain.stderr.replace(path, f"<call {number}>").splitlines()
+        plain = rig.plain(py, "plain.py", code)
+        wanted = plain.stderr.replace(plain.args[-1], f"<call {number}>").splitlines()
         # What only the compiler finds has its place in a tree: the line is the same.
         assert py.run(code).err.splitlines()[:2] == wanted[:2]
 
@@ -463,20 +455,12 @@ def show(): raise RuntimeError('no display')
 }
 
 
-def install(session, files):
-    for name, content in files.items():
-        path = os.path.join(session.workspace, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as file:
-            file.write(content)
-
-
 def png(name):
     return base64.b64encode(b"\x89PNG" + name.encode()).decode()
 
 
 def test_figures_left_open_are_shown_and_closed(py):
-    install(py, FAKE_MATPLOTLIB)
+    rig.install(py, FAKE_MATPLOTLIB)
     done = py.run("import matplotlib.pyplot as plt, matplotlib\nplt.figure('a'); plt.figure('b');")
     assert done.displays == [{"text/plain": f"<Figure {n}>", "image/png": png(n)} for n in "ab"]
     assert py.run("plt.Gcf.figs, matplotlib.backend").value == "([], 'agg')"
@@ -490,7 +474,7 @@ def test_figures_left_open_are_shown_and_closed(py):
 
 
 def test_the_backend_the_code_chose_stays(py):
-    install(py, FAKE_MATPLOTLIB)
+    rig.install(py, FAKE_MATPLOTLIB)
     assert py.run("import matplotlib; matplotlib.backend", env={"MPLBACKEND": "svg"}).value == "'svg'"
 
 
@@ -527,7 +511,7 @@ def test_warnings_are_shown_each_time(py):
 
 
 def test_imports_from_the_workspace_follow_the_folder(py):
-    install(py, {"mine.py": "value = 1", "sub/other.py": "value = 2\ndef bad(): 1/0"})
+    rig.install(py, {"mine.py": "value = 1", "sub/other.py": "value = 2\ndef bad(): 1/0"})
     assert py.run("import mine, sys; mine.value, sys.path[0], sys.argv").value == "(1, '', [''])"
     assert py.run("import other; other.value", cwd=os.path.join(py.workspace, "sub")).value == "2"
     done = py.run("x = 1\nother.bad()")
@@ -603,11 +587,8 @@ def test_forty_steps_are_what_one_script_prints(py):
              "nums = list(map(int, '1 2 3'.split())); nums[1:1] = [9, 9]; print(nums)",
              "print(sum(data[:3]), max(data), min(data))"]
     assert len(steps) == 40
-    path = os.path.join(py.workspace, "plain.py")
-    with open(path, "w") as file:
-        file.write("\n".join(steps) + "\n")
-    plain = subprocess.run([*rig.INTERPRETERS["driver.py"], path], capture_output=True, text=True,
-                           cwd=py.top, env={"PATH": "/usr/bin", "LANG": "C.UTF-8"})
+    plain = rig.plain(py, "plain.py", "\n".join(steps) + "\n",
+                      env={"PATH": "/usr/bin", "LANG": "C.UTF-8"})
     assert plain.returncode == 0, plain.stderr
     outs = []
     for step in steps:

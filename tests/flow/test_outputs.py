@@ -228,6 +228,21 @@ def test_the_oldest_makes_room(server):
         server.call("artifact_list", {"run_id": ids[0]})
 
 
+def test_one_that_began_first_and_ends_last_is_not_the_oldest(server):
+    first = server.run_code(language="bash", outputs=["**"], background=True, open_stdin=True, timeout_ms=60000, code=(
+        "for i in {1..4000}; do head -c 8000 /dev/zero > f$i; done; echo up; read"))["run_id"]
+    while "up" not in server.call("run_status", {"run_id": first, "wait_ms": 5000})["stdout"]:
+        pass
+    ids = [server.run_code(language="bash", code="echo 1 > f", outputs=["f"])["run_id"] for _ in range(8)]
+    server.call("run_input", {"run_id": first, "eof": True})
+    while (ended := server.call("run_status", {"run_id": first, "wait_ms": 5000}))["status"] == "running":
+        pass
+    assert ended["artifacts"] and server.call("artifact_list", {"run_id": first})["entries"]
+    assert server.call("artifact_list", {"run_id": ids[1]})["entries"]
+    with pytest.raises(mcp.ToolError, match="no longer kept"):
+        server.call("artifact_list", {"run_id": ids[0]})
+
+
 def test_a_run_of_a_session_has_its_files_there(session):
     ident = session.run("open('a','w').close()")["run_id"]
     with pytest.raises(mcp.ToolError, match="ran in a session"):
@@ -250,9 +265,9 @@ def test_files_go_from_call_to_call(server):
 
 
 @pytest.mark.parametrize("files, words", [
-    ([{"path": "a"}], "neither content and artifact"),
+    ([{"path": "a"}], "neither content nor artifact"),
     ([{"path": "a", "content": "", "artifact": {"path": "b", "session_id": "ses_" + "0" * 32}}], "both"),
-    ([{"path": "a", "artifact": {"path": "b"}}], "neither session_id and run_id"),
+    ([{"path": "a", "artifact": {"path": "b"}}], "neither session_id nor run_id"),
     ([{"path": "a", "artifact": {"path": "../b", "run_id": "run_" + "0" * 32}}], r"artifact.path has a part"),
     ([{"path": "a", "artifact": {"path": "b", "run_id": "run_" + "0" * 32}}], "no run with that run_id"),
     ([{"path": "a", "artifact": {"path": "b", "session_id": "ses_" + "0" * 32}}], "no such session"),

@@ -3,7 +3,8 @@ import resource
 
 import pytest
 
-from httpd import Server, cannot, sanitized
+from cannot import cannot
+from httpd import Server, sanitized
 
 GET = "GET {} HTTP/1.1\r\nHost: test\r\n\r\n"
 IDLE, STREAMS = 10000, 1000

@@ -146,7 +146,7 @@ def test_slow_clients_do_not_slow_others():
 
 
 def test_all_bodies_together_have_a_ceiling():
-    """Half of it for one address: see test_http_fair.py."""
+    """Half of it for one address: see test_fair.py."""
     with Server("--tcp", all_bodies_bytes=6000000) as server:
         clients = [server.connect() for _ in range(3)]
         for client in clients:

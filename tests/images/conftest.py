@@ -8,18 +8,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import lab  # noqa: E402
 import mcp  # noqa: E402
+from cannot import built  # noqa: E402
 
 DATA = "numpy pandas matplotlib"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def binary():
-    if os.access(mcp.BINARY, os.X_OK):
-        return mcp.BINARY
-    reason = f"{mcp.BINARY} is not built: run make"
-    if os.environ.get("MUST_RUN") == "1":
-        pytest.fail(reason)
-    return pytest.skip(reason)
+    return built(mcp.BINARY)
 
 
 def fresh(uid):

@@ -6,20 +6,12 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import mcp  # noqa: E402
-
-
-def cannot(reason):
-    """A test that cannot run here: says why, and fails where none may be skipped."""
-    if os.environ.get("MUST_RUN") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+from cannot import built  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
 def binary():
-    if not os.access(mcp.BINARY, os.X_OK):
-        cannot(f"{mcp.BINARY} is not built: run make")
-    return mcp.BINARY
+    return built(mcp.BINARY)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import re
 
 import mcp
 import pytest
-from conftest import Session, cannot
+from cannot import cannot
+from conftest import Session
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # language: compiled; up to where it counts primes; lines of `wrong` and `boom`

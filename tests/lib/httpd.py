@@ -14,19 +14,14 @@ import goaway  # noqa: F401
 import h2.config
 import h2.connection
 import h2.events
-import pytest
+
+from cannot import built
 
 HTTPD = os.environ.get("HTTPD") or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "tests", "lib", "httpd")
 # how long a test waits for what must happen; nothing is asserted about time
 PATIENCE = 20
 MSS = 1 << 16
-
-
-def cannot(why):
-    if os.environ.get("MUST_RUN") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 def sanitized():
@@ -38,8 +33,7 @@ class Server:
     """with Server("--tcp", header_ms=200) as s: ..."""
 
     def __init__(self, *options, confine=True, fds=None, **limits):
-        if not os.access(HTTPD, os.X_OK):
-            cannot(f"{HTTPD} is not built: run make check-http")
+        built(HTTPD, "make check-http")
         self.options = list(options) or ["--tcp"]
         words = [HTTPD, *self.options, *(f"{k}={v}" for k, v in limits.items())]
         if confine:

@@ -14,6 +14,7 @@ import collections
 import json
 import os
 import queue
+import resource
 import shutil
 import signal
 import subprocess
@@ -380,10 +381,10 @@ class Server:
     """One server process. argv: the command line after the binary instead of `stdio --state DIR`;
     env: changes to the environment (None removes); uid: run as that user (needs root); state: a
     state folder to use and keep, else a fresh one is made and removed; era and version: which
-    revision requests are made in."""
+    revision requests are made in; open_files: so many it may have, and no more."""
 
     def __init__(self, argv=None, env=None, uid=None, state=None, era="legacy", version=None,
-                 binary=None):
+                 binary=None, open_files=None):
         self.version = version or (MODERN if era == "modern" else LEGACY[-1])
         self.dir = tempfile.mkdtemp(prefix="fumehood-test-")
         self.state = state or os.path.join(self.dir, "state")
@@ -394,26 +395,25 @@ class Server:
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
-        user = {}
+        few = resource.RLIMIT_NOFILE, (open_files, open_files)
+        how = {"preexec_fn": lambda: resource.setrlimit(*few)} if open_files else {}
         if uid is not None:
             command = [self._lend(command[0])]
-            user = {"user": uid, "group": uid, "extra_groups": []}
+            how.update(user=uid, group=uid, extra_groups=[])
             environment.update(HOME=self.dir, XDG_STATE_HOME=self.dir)
         command += ["stdio", "--state", self.state] if argv is None else argv
         self.judge, self.lock = Judge(), threading.Lock()
         self.messages = queue.Queue()       # what came, in order; None: the end
         self.answers = {}                   # key(id) -> [message, ...], taken from the queue
-        self.notifications = []
-        self.news = []                      # notifications that come by themselves
+        self.notifications, self.news = [], []  # news: those that come by themselves
         self.lines = []                     # raw, every one
-        self.breach = None
-        self.next_id = 0
+        self.breach, self.next_id = None, 0
         self.reading = threading.Event()    # cleared: this client stalls
         self.reading.set()
         self.stderr_path = os.path.join(self.dir, "stderr")
         with open(self.stderr_path, "wb") as stderr:
             self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=stderr, env=environment, cwd="/", **user)
+                                         stderr=stderr, env=environment, cwd="/", **how)
         # Judging takes longer than reading: it must not look like a client that stalls.
         self.unjudged = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

@@ -7,20 +7,12 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import mcp  # noqa: E402
 import callers  # noqa: E402
+from cannot import built, cannot  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
 def binary():
-    if not os.access(mcp.BINARY, os.X_OK):
-        cannot(f"{mcp.BINARY} is not built: run make")
-    return mcp.BINARY
-
-
-def cannot(reason):
-    """A test that cannot run here: says why, and fails where none may be skipped."""
-    if os.environ.get("MUST_RUN") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return built(mcp.BINARY)
 
 
 @pytest.fixture(params=["stdio", "http"])

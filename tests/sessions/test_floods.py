@@ -1,7 +1,10 @@
 """Floods: whatever the code of a session pours out, no process of the server grows with it, and what is told
 of it is true."""
+import os
+
+import mcp
 import pytest
-from callers import Session, end_of, paged
+from callers import Session, Stdio, end_of, paged
 from weight import Weight
 
 CEILING = 16 << 20          # of a stream, sandbox_info's output_bytes
@@ -177,3 +180,41 @@ def test_records_that_are_none_are_left_out_and_counted(stdio):
                 len(answer["outputs"]) == 64, (line[:60], answer["outputs"][-3:])
             assert answer.get("outputs_left_out", 0) > 0 or len(answer["outputs"]) > 1, line[:60]
     weight.check()
+
+
+# --- what programs of one user share, in the kernel ---------------------------------------------------
+
+ORDINARY = 4243
+SEND_DESCRIPTORS = """
+import array, os, socket, time
+while not os.path.exists('go'):
+    time.sleep(0.01)
+held = socket.socketpair()
+held[0].setblocking(False)
+try:
+    while True:
+        held[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0] * 253))])
+except OSError as full:
+    print(full.strerror)
+"""
+
+
+def test_descriptors_on_their_way_stop_no_server():
+    """A user may have so many on their way. A program has more than that from then on; the server has
+    something to tell with descriptors, of a call that has long been queued."""
+    # hardly more than a program may have open: so one of them is enough
+    with Stdio(uid=ORDINARY if os.geteuid() == 0 else None, open_files=1100,
+               env={"FUMEHOOD_MAX_RUNS": "1"}) as caller:
+        hostile, other = Session(caller), Session(caller)
+        other.good("kept = 42")
+        attack = hostile.begin(SEND_DESCRIPTORS)
+        queued = caller.call("run_command", {"command": "echo queued", "background": True})["run_id"]
+        hostile.tool("artifact_upload", path="go", content="")
+        assert hostile.end_of(attack)["stdout_bytes"] > 0
+        with pytest.raises(mcp.ToolError, match="busy"):
+            other.run("kept")
+        assert len(caller.call("session_list")["sessions"]) == 2
+        hostile.close()
+        with pytest.raises(mcp.ToolError, match="busy"):
+            end_of(caller, queued)
+        assert other.value("kept") == "42"

@@ -337,6 +337,9 @@ def test_workspace_is_full(stdio):
     session = Session(stdio, workspace_bytes=8 << 20)
     full = session.run("with open('big', 'wb') as f:\n    while True: f.write(b'x' * 65536)")
     assert full["exit_code"] == 1 and full["outputs"][-1]["error"]["type"] == "OSError"
+    assert full["status"] == "disk_full"
+    other = session.run("1/0")      # which does not fail for that
+    assert other["status"] == "exited" and other["limits_hit"] == ["disk"], other
     error_of(session.tool, "artifact_upload", path="more", content="x" * 100000)
     assert "more" not in {e["path"] for e in session.entries()}     # as a whole or not at all
     session.tool("artifact_delete", path="big")

@@ -252,7 +252,8 @@ static inline void fake_rich(const char *line)
 	fake.run.o.on_rich(fake.run.o.arg, sv_of(line));
 }
 
-static inline void fake_end_as(struct keeper *k, struct sup_result r)
+/* The keeper's verdict is there; it is not in the record yet. */
+static inline void fake_done_as(struct keeper *k, struct sup_result r)
 {
 	struct sup_stream out = {.total = 0}, errs = {.total = 0};
 	struct sup_answer a = {.result = &r, .out = &out, .errs = &errs};
@@ -260,8 +261,20 @@ static inline void fake_end_as(struct keeper *k, struct sup_result r)
 	must(fake.run.alive);
 	snprintf(r.run_id, sizeof(r.run_id), "%s", k->run_id);
 	r.limits = pol_default()->limits;
-	fake.run.alive = false;
 	fake.run.o.on_done(fake.run.o.arg, &a);
+}
+
+static inline void fake_recorded(void)
+{
+	fake.run.alive = false;
+	if (fake.run.o.on_recorded)
+		fake.run.o.on_recorded(fake.run.o.arg);
+}
+
+static inline void fake_end_as(struct keeper *k, struct sup_result r)
+{
+	fake_done_as(k, r);
+	fake_recorded();
 }
 
 static inline void fake_end(struct keeper *k)
@@ -269,6 +282,20 @@ static inline void fake_end(struct keeper *k)
 	fake_end_as(k, (struct sup_result){.status = SUP_EXITED,
 					   .has_exit_code = true,
 					   .in_session = fake.run.session_id[0] != '\0'});
+}
+
+/* The call is refused at once, and nothing is run for it. */
+static inline bool refuses(struct keeper *k, const char *tool, const char *args, enum err_code code,
+			   struct err *ret)
+{
+	const unsigned before = fake.runs;
+	struct called c;
+	const bool yes = call_start(&c, k, tool, args) == -1 && c.err.code == code && !c.ended &&
+			 fake.runs == before;
+
+	*ret = c.err;
+	called_finish(&c);
+	return yes;
 }
 
 static inline bool says(const struct buf *b, const char *part)

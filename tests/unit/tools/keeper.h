@@ -229,6 +229,8 @@ static inline void keeper_end(struct keeper *k, uint64_t id, enum sup_status sta
 	ipc_start(&m, SUP_ENDED, id);
 	wire_put_result(&m, &r);
 	must(!ipc_send(k->sock, &m, &e));
+	ipc_start(&m, SUP_RECORDED, id);
+	must(!ipc_send(k->sock, &m, &e));
 }
 
 static inline void keeper_refuse(struct keeper *k, uint64_t id, enum err_code code,

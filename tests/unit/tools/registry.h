@@ -111,7 +111,8 @@ static inline void shelf_end(struct run *r)
 	stream_init(&errs);
 	out.total = r->out[RUN_STDOUT].total;
 	errs.total = r->out[RUN_STDERR].total;
-	run_end(r, &a);
+	run_settle(r, &a);
+	run_end(r);
 	stream_finish(&out);
 	stream_finish(&errs);
 }

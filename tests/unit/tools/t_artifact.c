@@ -209,6 +209,8 @@ static void test_download_cancelled(struct keeper *k)
 	must(!call_start(&c, k, "artifact_download", "{" IN ",\"path\":\"x\"}"));
 	fake_file(&(struct sup_file_done){.size = ARTIFACT_MAX_BYTES, .fd = fd});
 	ok(!c.ended, "one is hashing");
+	ok(!((struct artifact *)c.call.state)->content.p,
+	   "and holds no piece meanwhile: there may be hundreds");
 	c.call.tool->cancel(&c.call);
 	ok(c.ended == 1 && fcntl(fd, F_GETFD) < 0,
 	   "and ends too, with its descriptor closed");

@@ -15,12 +15,9 @@ static void begin(struct keeper *k, struct called *c, const char *args)
 static bool refused(struct keeper *k, const char *args, enum err_code code,
 		    const char *words)
 {
-	struct called c;
-	bool yes = call_start(&c, k, "run_input", args) == -1 && c.err.code == code &&
-		   strstr(c.err.cause, words) && !c.ended;
+	struct err e;
 
-	called_finish(&c);
-	return yes;
+	return refuses(k, "run_input", args, code, &e) && strstr(e.cause, words);
 }
 
 static void test_sent(struct keeper *k)
@@ -84,16 +81,13 @@ static void test_refused(struct keeper *k)
 
 static void test_open_without_background(struct keeper *k)
 {
-	unsigned before = fake.runs;
-	struct called c;
+	struct err e;
 
-	ok(call_start(&c, k, "run_code",
-		      "{\"language\":\"bash\",\"code\":\"cat\",\"open_stdin\":true}") ==
-			   -1 &&
-		   c.err.code == ERR_INVALID &&
-		   strstr(c.err.remediation, "background") && fake.runs == before,
+	ok(refuses(k, "run_code",
+		   "{\"language\":\"bash\",\"code\":\"cat\",\"open_stdin\":true}",
+		   ERR_INVALID, &e) &&
+		   strstr(e.remediation, "background"),
 	   "open input without background is refused: nobody could send any");
-	called_finish(&c);
 }
 
 /* A shell that reads commands runs what is sent: the user is asked about it as about a run. */

@@ -289,6 +289,35 @@ static void test_waits(struct keeper *k)
 	called_finish(&c);
 }
 
+static void test_ceilings(struct keeper *k)
+{
+	const uint64_t now = loop_now_us();
+	uint64_t latest = 0;
+	struct called c;
+	AUTO_BUF lot = {0};
+	uint64_t id;
+	int w[2];
+
+	id = begin(k, w);
+	must(!ask(k, &c, (struct place){0, 0}, 4000000, 100));
+	for (const struct loop_timer *t = k->loop.timers; t; t = t->next)
+		latest = t->due_us;
+	ok(!c.ended && latest >= now && latest < loop_now_us() + 46000000,
+	   "nobody waits longer than clients do");
+	buf_init(&lot, 200000);
+	while (lot.n < 200000)
+		buf_str(&lot, "0123456789");
+	keeper_print(k, w[0], buf_view(&lot));
+	keeper_until_ended(k, &c);
+	called_finish(&c);
+	must(!ask(k, &c, (struct place){0, 0}, 0, 4000000) && c.ended == 1);
+	ok(js_str(js_get(c.structured, "stdout")).n == RUN_MAX_PAGE_BYTES &&
+		   int_of(&c, "next_stdout_offset") == (int64_t)RUN_MAX_PAGE_BYTES,
+	   "nor is shown more than a page");
+	called_finish(&c);
+	keeper_finish_run(k, id, w, SUP_EXITED);
+}
+
 static void test_bounded(struct keeper *k)
 {
 	static struct called many[100];
@@ -458,6 +487,7 @@ int main(void)
 	test_whole_result(&k);
 	test_wrong(&k);
 	test_waits(&k);
+	test_ceilings(&k);
 	test_bounded(&k);
 	test_dropped(&k);
 	test_output_limit(&k);

@@ -363,7 +363,8 @@ static void test_ends_kept(void)
 			run_keep(r, RUN_STDOUT, (struct sv){&c, 1});
 			stream_add(&whole, (struct sv){&c, 1});
 		}
-		run_end(r, &a);
+		run_settle(r, &a);
+		run_end(r);
 		must(!run_streams(r, shown, NULL));
 		for (size_t k = 0; k < 2; k++) {
 			buf_reset(&head[k]);

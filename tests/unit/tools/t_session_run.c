@@ -58,18 +58,41 @@ static void test_request(struct keeper *k)
 	called_finish(&c);
 }
 
+/* An answer goes out when its outcome is in the record; until then the run has not ended, for anybody. */
+static void test_recorded(struct keeper *k)
+{
+	struct called c, status, cancel;
+	char ask[80];
+
+	begin(k, &c, "run_code", CODE);
+	snprintf(ask, sizeof(ask), "{\"run_id\":\"%s\"}", run_id);
+	fake_done_as(k, in_session(SUP_EXITED));
+	ok(!c.ended, "a verdict alone is no answer");
+	ok(!call_start(&status, k, "run_status", ask) && status.ended == 1 &&
+		   !strcmp(text_of(&status, "status"), "running"),
+	   "nor is it told to who asks");
+	called_finish(&status);
+	ok(!call_start(&cancel, k, "run_cancel", ask) && !cancel.ended,
+	   "who cancels it waits");
+	fake_recorded();
+	ok(c.ended == 1 && is_of_schema(&c) && !strcmp(text_of(&c, "status"), "exited"),
+	   "its record is");
+	keeper_turn(k);
+	ok(cancel.ended == 1 && !strcmp(text_of(&cancel, "status"), "exited"),
+	   "for all who wait");
+	called_finish(&cancel);
+	called_finish(&c);
+}
+
 static void test_bad_id(struct keeper *k)
 {
-	unsigned before = fake.runs;
-	struct called c;
+	struct err e;
 
-	ok(call_start(&c, k, "run_code",
-		      "{\"language\":\"python\",\"code\":\"1\",\"session_id\":\"\"}") ==
-			   -1 &&
-		   c.err.code == ERR_NOT_FOUND &&
-		   strstr(c.err.remediation, "session_create") && fake.runs == before,
+	ok(refuses(k, "run_code",
+		   "{\"language\":\"python\",\"code\":\"1\",\"session_id\":\"\"}",
+		   ERR_NOT_FOUND, &e) &&
+		   strstr(e.remediation, "session_create"),
 	   "what is no id is no session, rather than none at all");
-	called_finish(&c);
 }
 
 /* In a session the code has a place where the caller's files cannot be. */
@@ -121,6 +144,9 @@ static void test_notes(struct keeper *k)
 	r = in_session(SUP_OUT_OF_MEMORY);
 	r.lost_state = true;
 	expect(k, r, "yes", "variables were lost");
+	expect(k, r, "yes", "or in a session with more memory_bytes.");
+	expect(k, in_session(SUP_DISK_FULL), "no",
+	       "MiB of /workspace are full; delete");
 	r = in_session(SUP_EXITED);
 	r.lost_state = true;
 	expect(k, r, "yes", "variables were lost");
@@ -227,6 +253,7 @@ int main(void)
 
 	fake_init(&k);
 	test_request(&k);
+	test_recorded(&k);
 	test_bad_id(&k);
 	test_own_file(&k);
 	test_notes(&k);

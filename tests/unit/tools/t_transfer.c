@@ -2,6 +2,7 @@
 #include "tests/unit/tools/fake.h"
 
 #include <signal.h>
+#include <sodium.h>
 #include <sys/mman.h>
 
 /* SHA-256 of "abc" and of nothing, FIPS 180-2 */
@@ -33,6 +34,8 @@ static void on_room(void *arg)
 	rooms++;
 }
 
+static const char *place = SES_ID;
+
 static struct transfer *begin(struct keeper *k, enum transfer_kind kind,
 			      const char *path, uint64_t length)
 {
@@ -41,7 +44,7 @@ static struct transfer *begin(struct keeper *k, enum transfer_kind kind,
 					  .runs = k->runs,
 					  .credential = SV("cred"),
 					  .principal = SV("me")},
-				  .id = SV(SES_ID),
+				  .id = sv_of(place),
 				  .path = sv_of(path),
 				  .length = length,
 				  .on_done = on_done,
@@ -117,10 +120,20 @@ static void test_write(struct keeper *k)
 	ok(!strcmp(got.sha256, SHA_EMPTY) && at_end(pipe), "also none");
 	transfer_free(t);
 	ok(!fake.stopped, "nothing had to be stopped");
+	fd_close(&pipe);
+	t = begin(k, TRANSFER_WRITE, "a/b", 0);
+	fake_file(&(struct sup_file_done){.size = 5, .fd = -1});
+	pipe = fake.question.file.data_fd;
+	transfer_put_end(t);
+	freed_within = t;
+	fake_file(&(struct sup_file_done){.fd = -1});
+	ok(dones == 1 && !failure.code && !got.created, "what was there is replaced");
 }
 
 static void test_backpressure(struct keeper *k)
 {
+	char hex[2 * crypto_hash_sha256_BYTES + 1];
+	unsigned char sha[crypto_hash_sha256_BYTES];
 	static char block[1 << 20];
 	size_t taken, more = 0;
 	struct transfer *t;
@@ -142,7 +155,16 @@ static void test_backpressure(struct keeper *k)
 	ok(rooms == 2 && transfer_put(t, SV("x")) == 1, "until it is read");
 	keeper_turn(k);
 	ok(rooms == 2, "nobody is told who has not been turned away");
-	transfer_free(t);
+	must(read(pipe, block, 1) == 1);
+	transfer_put_end(t);
+	freed_within = t;
+	fake_file(&(struct sup_file_done){.size = taken + 1, .fd = -1});
+	memset(block, 0, taken);
+	block[taken] = 'x';
+	crypto_hash_sha256(sha, (const unsigned char *)block, taken + 1);
+	sodium_bin2hex(hex, sizeof(hex), sha, sizeof(sha));
+	ok(dones == 1 && got.size == taken + 1 && !strcmp(got.sha256, hex),
+	   "the hash is of what was taken, not of what was offered");
 }
 
 /* The end of the pipe is the end of the content: so it must not come. */
@@ -256,6 +278,19 @@ static void test_names(struct keeper *k)
 	ok(fake.asked == asked, "the keeper was not asked");
 }
 
+static void test_run(struct keeper *k)
+{
+	const unsigned asked = fake.asked;
+
+	place = RUN_ID;
+	ok(!begin(k, TRANSFER_WRITE, "a", 1) && failure.code == ERR_DENIED,
+	   "nothing is written into what a run has left");
+	ok(!begin(k, TRANSFER_READ, "a", 0) && failure.code == ERR_NOT_FOUND,
+	   "nor read where there is no such run");
+	ok(fake.asked == asked, "the keeper was not asked");
+	place = SES_ID;
+}
+
 int main(void)
 {
 	struct keeper k;
@@ -268,6 +303,7 @@ int main(void)
 	test_refused(&k);
 	test_read(&k);
 	test_names(&k);
+	test_run(&k);
 	fake_finish(&k);
 	return tap_done();
 }

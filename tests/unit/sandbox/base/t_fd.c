@@ -137,6 +137,21 @@ static void t_read(void)
 	mem_fail_after(0);
 }
 
+static void t_read_at(void)
+{
+	AUTO_FD fd = fd_memfd("t", "0123456789", 10, NULL);
+	char got[10];
+
+	ok(fd_read_at(fd, 4, got, 3) == 3 && !memcmp(got, "456", 3),
+	   "bytes in the middle are read");
+	ok(fd_read_at(fd, 8, got, 10) == 2 && !memcmp(got, "89", 2),
+	   "as many as there are");
+	ok(!fd_read_at(fd, 10, got, 1) && !fd_read_at(fd, 1 << 20, got, 1) &&
+		   !fd_read_at(-1, 0, got, 1),
+	   "or none");
+	ok(!lseek(fd, 0, SEEK_CUR), "the offset of the descriptor stays");
+}
+
 static void t_write(void)
 {
 	struct err e = {.code = ERR_NONE};
@@ -159,6 +174,7 @@ int main(void)
 	t_memfd();
 	t_size();
 	t_read();
+	t_read_at();
 	t_write();
 	return tap_done();
 }

@@ -143,6 +143,65 @@ static void test_files(void)
 	end();
 }
 
+/* A look at nothing but a, which is so young that its bytes are hashed. */
+static void look_at_young(void)
+{
+	char has_sha = 0;
+
+	for (unsigned i = 0; i < 1000 && !has_sha; i++) {
+		put("a", "1");
+		must(look_again(false) && pread(base, &has_sha, 1, BASE_HEAD) == 1);
+	}
+	must(has_sha);
+}
+
+/* What the last look knew of a becomes what stat tells of it now, but for these differences. */
+static void know(const struct guest_row *more, bool with_hash)
+{
+	const size_t at = BASE_HEAD + ENTRY_HEAD;
+	struct guest_row row;
+	struct stat st;
+	AUTO_BUF b = {0};
+	struct sv rest;
+
+	must(!fstatat(root, "a", &st, 0) && !read_memfd(base, 0, 4096, &b));
+	rest = (struct sv){b.p + at, b.n - at};
+	must(guest_next_row(&rest, &row) == 1);
+	row.inode = st.st_ino + more->inode;
+	row.mtime_ns = nanoseconds(st.st_mtim) + more->mtime_ns;
+	row.ctime_ns = nanoseconds(st.st_ctim) + more->ctime_ns;
+	guest_put_row(b.p + at, &row);
+	b.p[BASE_HEAD] = with_hash;
+	fd_close(&base);
+	base = fd_memfd("base", b.p, b.n, NULL);
+	must(base >= 0);
+}
+
+/* Of the same length, with times that do not tell, or not all of them. */
+static void test_times(void)
+{
+	const struct guest_row same = {.inode = 0};
+	const struct guest_row others[] = {
+		{.inode = 1}, {.mtime_ns = -1}, {.ctime_ns = -1}};
+
+	begin();
+	look_at_young();
+	put("a", "2");
+	know(&same, true);
+	ok(sees("changed a #; "), "bytes written in the tick of the look are seen");
+	look_at_young();
+	put("a", "1");
+	know(&same, true);
+	ok(sees(""), "the same ones are no change");
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		look_at_young();
+		put("a", "2");
+		know(&others[i], false);
+		ok(sees("changed a #; "), "inode, mtime, ctime (%u): each tells", i);
+	}
+	end();
+}
+
 static void test_own(void)
 {
 	begin();
@@ -195,9 +254,64 @@ static void test_bounds(void)
 	end();
 }
 
+/* What the program writes to while it is read has no hash, rather than one of no state it ever had. */
+static void test_written_meanwhile(void)
+{
+	struct look_opts l = {.base = -1};
+	struct work w = {.l = &l, .hash_until_us = UINT64_MAX};
+	struct entry en = {.order = 0};
+	struct stat st;
+
+	begin();
+	l.root = root;
+	put("a", "12");
+	must(!fstatat(root, "a", &st, 0));
+	en.row = row_of(SV("a"), &st);
+	read_file(&w, &en, NULL);
+	ok(en.has_sha, "as it was found it has a hash");
+	en.has_sha = false;
+	en.row.mtime_ns--;
+	read_file(&w, &en, NULL);
+	ok(!en.has_sha, "not with another time");
+	en.row = row_of(SV("a"), &st);
+	en.row.size--;
+	read_file(&w, &en, NULL);
+	ok(!en.has_sha, "nor if it is longer");
+	en.row.size += 2;
+	read_file(&w, &en, NULL);
+	ok(!en.has_sha, "or shorter");
+	end();
+}
+
+static void test_long(void)
+{
+	static char bytes[3 * READ_BYTES + 5];
+	unsigned char want[SHA256_BYTES];
+	struct look_opts l = {.base = -1, .log = -1};
+	struct guest_change c;
+	AUTO_BUF rows = {0};
+	struct sv rest;
+
+	begin();
+	memset(bytes, 'x', sizeof(bytes) - 1);
+	put("long", bytes);
+	crypto_hash_sha256(want, (const unsigned char *)bytes, sizeof(bytes) - 1);
+	l.root = root;
+	must(!look_at(&l, &got) && !read_memfd(got.changes, 0, 4 << 20, &rows));
+	rest = buf_view(&rows);
+	ok(guest_next_change(&rest, &c) == 1 && c.has_sha &&
+		   !memcmp(c.sha, want, sizeof(want)),
+	   "the hash is that of all bytes of a file");
+	ok(c.head.n == GUEST_HEAD_BYTES && !memcmp(c.head.p, bytes, c.head.n),
+	   "and its first bytes come along");
+	fd_close(&got.base);
+	fd_close(&got.changes);
+	end();
+}
+
 static void test_many(void)
 {
-	char name[40];
+	char name[40], known[2][10], want[60];
 
 	begin();
 	for (unsigned i = 0; i < LOOK_ROWS + 500; i++) {
@@ -206,8 +320,14 @@ static void test_many(void)
 	}
 	ok(look_again(false) && got.flags == GUEST_MORE,
 	   "too many files are not all known");
+	must(sscanf(text, "created %9s #; created %9s", known[0], known[1]) == 2);
 	ok(look_again(false) && got.flags == GUEST_MORE && !got.total,
 	   "what was not looked at is no change the next time");
+	remove_at(known[0]);
+	remove_at(known[1]);
+	snprintf(want, sizeof(want), "deleted %s; deleted %s; ", known[0], known[1]);
+	ok(look_again(false) && got.flags == GUEST_MORE && strstr(text, want),
+	   "what was, and is gone, is told");
 	remove_at("f00007");
 	remove_at("f10007");
 	ok(look_again(false) && got.flags == GUEST_MORE && got.total <= 2 &&
@@ -284,8 +404,11 @@ int main(void)
 	must(sodium_init() >= 0);
 	test_hash();
 	test_files();
+	test_times();
 	test_own();
 	test_bounds();
+	test_written_meanwhile();
+	test_long();
 	test_many();
 	test_deep();
 	test_bad_base();

@@ -1,6 +1,8 @@
 /* t_session.c: a session of the guest under the real bwrap: calls, slots, input, interrupts, ends. */
 #include "tests/unit/sandbox/guest/session_test.h"
 
+#include <sys/syscall.h>
+
 static void test_keeps_state(void)
 {
 	struct test_session t;
@@ -133,6 +135,12 @@ static void test_open_stdin(void)
 	close_session(&t);
 }
 
+/* Stopped, it hears of two things at once, however late this process says the second. */
+static void signal_guest(const struct test_session *t, int sig)
+{
+	must(!syscall(SYS_pidfd_send_signal, t->box.guest_pidfd, sig, NULL, 0));
+}
+
 static void test_interrupt(void)
 {
 	struct test_session t;
@@ -159,8 +167,10 @@ static void test_interrupt(void)
 	ok(sh(&t, "[ $x = kept ]\n", true) == 0, "and not the state");
 	send_slot(&t, GUEST_INTERRUPT, 0, 0);
 	ok(sh(&t, "[ $x = kept ]\n", true) == 0, "between calls it is nothing");
+	signal_guest(&t, SIGSTOP);
 	id = send_call(&t, &(struct call){.slot = 2, .code = "echo ran\n"});
 	send_slot(&t, GUEST_INTERRUPT, id, 2);
+	signal_guest(&t, SIGCONT);
 	do
 		got = next_told(&t);
 	while (got.type == GUEST_CALL_STARTED);
@@ -204,8 +214,10 @@ static void test_kill(void)
 	ok(got.type == GUEST_DIED && got.word.slot == 0 && got.word.status == SIGKILL,
 	   "an idle one dies too, and it is told");
 	send_slot(&t, GUEST_KILL, 0, 0);
+	signal_guest(&t, SIGSTOP);
 	id = send_call(&t, &(struct call){.code = "echo ran\n"});
 	send_slot(&t, GUEST_KILL, id, 0);
+	signal_guest(&t, SIGCONT);
 	do
 		got = next_told(&t);
 	while (got.type == GUEST_CALL_STARTED);

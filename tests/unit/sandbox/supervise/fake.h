@@ -347,6 +347,7 @@ static inline struct session *open_one(uint64_t id)
 static inline void close_all(void)
 {
 	while (k.sessions) {
+		child_event = k.sessions->sandbox.pidfd;
 		ses_end(k.sessions, SUP_SESSION_CLOSED, "closed");
 		child_ends();
 		while (write_next())
@@ -372,13 +373,28 @@ static inline struct run *call(uint64_t id, const struct session *s, const char 
 }
 
 /* The result the front got; false: it got something else. */
-static inline bool ended(uint64_t id, struct sup_result *ret)
+static inline bool has_result(uint64_t id, struct sup_result *ret)
 {
 	struct ipc_msg m;
 	bool good = take(front, &m) == SUP_ENDED && m.id == id && !wire_get_result(&m, ret);
 
 	ipc_finish(&m);
 	return good;
+}
+
+/* It got word that it may tell it. */
+static inline bool recorded(uint64_t id)
+{
+	struct ipc_msg m;
+	bool good = take(front, &m) == SUP_RECORDED && m.id == id && ipc_end(&m);
+
+	ipc_finish(&m);
+	return good;
+}
+
+static inline bool ended(uint64_t id, struct sup_result *ret)
+{
+	return has_result(id, ret) && recorded(id);
 }
 
 static inline bool refused(uint32_t type, uint64_t id, enum err_code code)

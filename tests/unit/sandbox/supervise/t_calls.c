@@ -1,23 +1,8 @@
 /* A call's life in a session, state by state, with a guest that does what the test wants: also lie. */
-#include "tests/unit/sandbox/supervise/fake.h"
+#include "tests/unit/sandbox/supervise/fake_call.h"
 
 #include <errno.h>
 #include <signal.h>
-
-static struct session *s;
-static struct sup_result got;
-
-static void begin(void)
-{
-	up(SUP_AUTH_LOCAL);
-	s = open_one(1);
-}
-
-static void end(void)
-{
-	close_all();
-	down();
-}
 
 /* The type of the guest's next record, its slot in *ret. */
 static uint32_t heard(uint32_t *ret)
@@ -31,25 +16,11 @@ static uint32_t heard(uint32_t *ret)
 	return type;
 }
 
-static bool hears(uint32_t type)
-{
-	uint32_t slot;
-
-	return heard(&slot) == type;
-}
-
-static struct wire_start began;
-
 static bool told_called(uint64_t id, bool fresh)
 {
-	struct ipc_msg m;
-	bool good = take(front, &m) == SUP_CALLED && m.id == id &&
-		    !wire_get_start(&m, &began) && began.fresh == fresh;
+	const bool good = told_start(SUP_CALLED, id) && began.fresh == fresh;
 
-	ipc_finish(&m);
-	for (unsigned i = 0; i < 3; i++)
-		fd_close(&began.fds[i]);
-	fd_close(&began.stdin_fd);
+	close_start();
 	return good;
 }
 
@@ -64,23 +35,35 @@ static struct run *running(uint64_t id, bool fresh)
 	return r;
 }
 
-static bool closes(uint64_t id)
+/* What stands in the socket when the sandbox is seen to have ended was said before. */
+static void test_last_words(void)
 {
-	return written(LED_OUTCOME) && ended(id, &got) && got.in_session;
-}
+	const char *const languages[] = {"python", "javascript", "bash"};
+	struct ipc_msg m;
 
-static void due(struct run *r)
-{
-	must(r->timer.armed);
-	r->timer.on_due(&r->timer);
-	turn();
-}
-
-static void stop(struct run *r)
-{
-	r->evidence.reason = VERDICT_CANCEL;
-	run_event(r, EV_STOP);
-	turn();
+	begin();
+	for (unsigned i = 0; i < ARRAY_LEN(languages); i++) {
+		must(call(10 + i, s, languages[i]) && written(LED_INTENT) &&
+		     hears(GUEST_CALL));
+		say_started(10 + i, true);
+		must(told_called(10 + i, true));
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(languages); i++) {
+		ipc_start(&m, GUEST_CALL_ENDED, 10 + i);
+		guest_put_word(&m, &(struct guest_word){.when_us = loop_now_us(),
+							.pidfd = -1,
+							.how = GUEST_BY_DRIVER});
+		must(!ipc_send(guest, &m, NULL));
+	}
+	gone_now = true;
+	s->child_io.on_ready(&s->child_io, EPOLLIN); /* its turn came first */
+	for (unsigned i = 0; i < ARRAY_LEN(languages); i++)
+		ok(has_result(10 + i, &got) && got.status == SUP_EXITED &&
+			   !got.session_ended,
+		   "%s had ended before", languages[i]);
+	while (write_next())
+		;
+	end();
 }
 
 static void test_ordinary(void)
@@ -171,6 +154,10 @@ static void test_not_run(void)
 	say_failed(20, ENOSPC);
 	ok(!s->slot[0].alive && written(LED_OUTCOME) && type_at(front) == SUP_REFUSED,
 	   "also where the interpreter was started for it, and has gone with it");
+	running(21, true);
+	say_ended(21, GUEST_BY_DRIVER, 0);
+	ok(closes(21) && got.fresh && !got.lost_before,
+	   "what it had never held is not lost");
 	end();
 }
 
@@ -279,7 +266,7 @@ static void test_queue(void)
 	{
 		unsigned cancelled = 0, id;
 
-		for (id = 0; id < 30; id++) {
+		for (id = 0; id < 60; id++) {
 			struct ipc_msg m;
 			uint32_t type = take(front, &m);
 
@@ -343,6 +330,16 @@ static void test_session_dies(void)
 	   "or the OOM killer took it all");
 	must(written(LED_SESSION_CLOSE) && type_at(front) == SUP_GONE);
 	down();
+	begin();
+	running(10, true);
+	must(call(11, s, "python") && type_at(front) == SUP_QUEUED);
+	fd_close(&guest);
+	turn();
+	must(written(LED_INTENT));
+	ok(closes(11) && got.status == SUP_CANCELLED && got.session_ended &&
+		   got.session_end == SUP_SESSION_DIED,
+	   "what waited for its turn is not lost: it never ran");
+	end();
 }
 
 static void test_lies(void)
@@ -382,7 +379,6 @@ static void test_programs(void)
 			     .code_fd = -1,
 			     .input_fd = -1,
 			     .stdin_fd = -1};
-	struct ipc_msg m;
 	struct run *r;
 	uint32_t slot;
 
@@ -395,14 +391,10 @@ static void test_programs(void)
 		   last_call.io.stdin_fd >= 0,
 	   "programs do not wait for one another");
 	say_started(10, true);
-	ok(take(front, &m) == SUP_ACCEPTED && !wire_get_start(&m, &began) &&
-		   began.fds[0] >= 0 && began.fds[1] >= 0 && began.fds[2] < 0 &&
-		   began.stdin_fd >= 0,
+	ok(told_start(SUP_ACCEPTED, 10) && began.fds[0] >= 0 && began.fds[1] >= 0 &&
+		   began.fds[2] < 0 && began.stdin_fd >= 0,
 	   "their pipes are their own");
-	ipc_finish(&m);
-	for (unsigned i = 0; i < 3; i++)
-		fd_close(&began.fds[i]);
-	fd_close(&began.stdin_fd);
+	close_start();
 	r = run_find(&k, 10);
 	stop(r);
 	ok(heard(&slot) == GUEST_KILL && slot == GUEST_NO_SLOT, "a cancel kills them");
@@ -441,6 +433,7 @@ int main(void)
 
 	must(freopen("/dev/null", "w", stderr));
 	test_ordinary();
+	test_last_words();
 	test_crossed();
 	test_not_run();
 	test_stopped();

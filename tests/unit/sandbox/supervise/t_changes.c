@@ -1,23 +1,7 @@
 /* What a call has changed comes between its end and its answer, or does not; and sandboxes that stay for their files. */
-#include "tests/unit/sandbox/supervise/fake.h"
+#include "tests/unit/sandbox/supervise/fake_call.h"
 
-#include <sys/mman.h>
 #include <time.h>
-
-static struct session *s;
-static struct sup_result got;
-
-static void begin(void)
-{
-	up(SUP_AUTH_LOCAL);
-	s = open_one(1);
-}
-
-static void end(void)
-{
-	close_all();
-	down();
-}
 
 static void pass_over(int sock, unsigned n)
 {
@@ -31,6 +15,7 @@ static struct run *ends_with_more(uint64_t id, bool fresh)
 	struct run *r = call(id, s, "python");
 
 	must(r && written(LED_INTENT) && type_at(guest) == GUEST_CALL);
+	r->keep_files = s->throwaway;
 	say_started(id, fresh);
 	pass_over(front, 1);
 	say_word(GUEST_CALL_ENDED, id,
@@ -61,13 +46,6 @@ static bool told(uint64_t id, struct guest_changes *ret)
 	return good;
 }
 
-static void due(struct run *r)
-{
-	must(r->timer.armed);
-	r->timer.on_due(&r->timer);
-	turn();
-}
-
 static void test_order(void)
 {
 	AUTO_FD rows = fd_memfd("changes", "rows", 4, NULL);
@@ -85,9 +63,10 @@ static void test_order(void)
 	ok(!s->slot[0].run, "then the next call may come");
 	ends_with_more(11, false);
 	say_changes(11, &(struct guest_changes){.flags = GUEST_MORE, .fd = -1});
-	ok(told(11, &c) && c.flags == GUEST_MORE && !type_at(front),
+	ok(told(11, &c) && c.flags == GUEST_MORE && has_result(11, &got) &&
+		   !type_at(front),
 	   "what comes early waits for the record");
-	ok(written(LED_OUTCOME) && ended(11, &got), "as the answer does");
+	ok(written(LED_OUTCOME) && recorded(11), "as the answer does");
 	end();
 }
 
@@ -119,11 +98,25 @@ static void test_lost(void)
 static void test_lies(void)
 {
 	AUTO_FD bad = memfd_create("changes", MFD_CLOEXEC);
+	AUTO_FD large = sealed(GUEST_MAX_CHANGES_BYTES + 1);
+	struct guest_changes c;
 
 	begin();
 	ends_with_more(10, true);
 	say_changes(10, &(struct guest_changes){.fd = bad});
 	ok(s->state == SES_ENDING, "rows that can still change end the session");
+	end();
+	begin();
+	ends_with_more(10, true);
+	say_changes(10, &(struct guest_changes){.fd = large});
+	ok(s->state == SES_ENDING, "as do more than there can be");
+	end();
+	begin();
+	ends_with_more(10, true);
+	say_changes(10, &(struct guest_changes){.total = 1, .fd = -1});
+	say_changes(10, &(struct guest_changes){.total = 2, .fd = -1});
+	ok(told(10, &c) && c.total == 1 && written(LED_OUTCOME) && ended(10, &got),
+	   "of two answers the first is told, and no other");
 	end();
 	begin();
 	say_changes(99, &(struct guest_changes){.fd = -1});
@@ -169,16 +162,15 @@ static void test_lost_before(void)
 
 /* --- throwaway sessions ------------------------------------------------------------------------------ */
 
-static int guests[4]; /* the rig knows one */
+static int guests[SUP_MAX_KEPT + 4]; /* the rig knows one */
 static unsigned nguests;
 
-static struct session *open_throwaway(uint64_t id)
+/* The one that was asked for last stands. */
+static struct session *stands(void)
 {
 	AUTO_FD dir = workspace();
 	struct session *made;
 
-	ask_for(id, SUP_ASK_OPEN,
-		(struct wire_ask){.language = SV(""), .throwaway = true});
 	must(written(LED_SESSION_OPEN));
 	say_opened(dir);
 	must(type_at(front) == SUP_SESSIONS);
@@ -186,6 +178,13 @@ static struct session *open_throwaway(uint64_t id)
 	for (made = k.sessions; made->next;)
 		made = made->next;
 	return made;
+}
+
+static struct session *open_throwaway(uint64_t id)
+{
+	ask_for(id, SUP_ASK_OPEN,
+		(struct wire_ask){.language = SV(""), .throwaway = true});
+	return stands();
 }
 
 static bool is_listed(uint64_t id)
@@ -228,6 +227,69 @@ static void test_throwaway(void)
 	end();
 }
 
+static void test_room_not_cleared(void)
+{
+	struct guest_changes c;
+	struct run *r;
+
+	up(SUP_AUTH_LOCAL);
+	s = open_throwaway(1);
+	guest = guests[--nguests];
+	r = ends_with_more(10, true);
+	must(written(LED_OUTCOME));
+	due(r);
+	ok(s->state == SES_ENDING && s->end == SUP_SESSION_DIED,
+	   "one that leaves files and will not say which does not stay");
+	ok(told(10, &c) && c.flags == GUEST_NOT_KNOWN && ended(10, &got) &&
+		   got.session_ended,
+	   "and the answer says so");
+	end();
+}
+
+/* Of what is thrown away nobody asks. */
+static void test_nothing_kept(void)
+{
+	struct run *r;
+
+	up(SUP_AUTH_LOCAL);
+	s = open_throwaway(1);
+	guest = guests[--nguests];
+	r = call(10, s, "python");
+	must(r && written(LED_INTENT) && hears(GUEST_CALL));
+	say_started(10, true);
+	pass_over(front, 1);
+	say_word(GUEST_CALL_ENDED, 10,
+		 &(struct guest_word){.when_us = loop_now_us(),
+				      .pidfd = -1,
+				      .how = GUEST_BY_DRIVER,
+				      .changes = true});
+	ok(written(LED_OUTCOME) && ended(10, &got),
+	   "one that leaves no files is answered without changes");
+	end();
+}
+
+static void end_all(void)
+{
+	while (k.sessions) {
+		struct session *one = k.sessions;
+
+		ses_end(one, SUP_SESSION_CLOSED, "closed");
+		gone_now = true;
+		loop_del(&k.loop, &one->child_io);
+		loop_del(&k.loop, &one->ctl_io);
+		one->child_ended = true;
+		ses_event(one, SEV_TIMER);
+		while (write_next())
+			;
+	}
+	for (unsigned i = 0; i < nguests; i++)
+		fd_close(&guests[i]);
+	nguests = 0;
+	while (type_at(front))
+		;
+	down();
+}
+
 static void test_kept(void)
 {
 	struct session *all[4];
@@ -247,23 +309,76 @@ static void test_kept(void)
 		   all[1]->state == SES_ENDING && all[2]->state == SES_OPEN,
 	   "the oldest that is kept makes room");
 	ok(all[0]->state == SES_OPEN && all[3]->state == SES_OPEN, "no other does");
-	while (k.sessions) {
-		struct session *one = k.sessions;
+	end_all();
+}
 
-		ses_end(one, SUP_SESSION_CLOSED, "closed");
-		gone_now = true;
-		loop_del(&k.loop, &one->child_io);
-		loop_del(&k.loop, &one->ctl_io);
-		one->child_ended = true;
-		ses_event(one, SEV_TIMER);
-		while (write_next())
-			;
+/* One that was made before others and ends after them: it has just come to be kept, so they are older. */
+static void test_kept_last(void)
+{
+	AUTO_FD rows = fd_memfd("changes", "rows", 4, NULL);
+	struct session *others[SUP_MAX_KEPT_EACH];
+	struct guest_changes c;
+
+	up(SUP_AUTH_LOCAL);
+	k.max_sessions = 16;
+	s = open_throwaway(1);
+	for (unsigned i = 0; i < SUP_MAX_KEPT_EACH; i++)
+		others[i] = open_throwaway(2 + i);
+	guest = guests[0];
+	ends_with_more(20, true);
+	for (unsigned i = SUP_MAX_KEPT_EACH; i > 0; i--)
+		ses_keep(others[i - 1]);
+	must(written(LED_OUTCOME));
+	say_changes(20, &(struct guest_changes){.total = 1, .fd = rows});
+	guest = -1;
+	ok(told(20, &c) && c.total == 1 && ended(20, &got) && !got.session_ended,
+	   "one run too many that leaves files is answered with them, once");
+	fd_close(&c.fd);
+	ok(s->state == SES_OPEN && s->kept, "its own are kept");
+	ok(others[SUP_MAX_KEPT_EACH - 1]->state == SES_ENDING &&
+		   others[0]->state == SES_OPEN,
+	   "those go that were kept first");
+	end_all();
+}
+
+static struct session *open_throwaway_of(const char *principal)
+{
+	struct ask *a = mem_zalloc(sizeof(*a) + 1);
+	struct sup_identity who = {.principal = ""};
+
+	must(a);
+	a->k = &k;
+	a->type = SUP_ASK_OPEN;
+	a->throwaway = true;
+	a->data_fd = -1;
+	k.asks = a;
+	k.nasks++;
+	snprintf(who.principal, sizeof(who.principal), "%s", principal);
+	ask_known(a, &who, NULL);
+	return stands();
+}
+
+/* Though none of their callers has more than he may. */
+static void test_kept_by_all(void)
+{
+	enum { EACH = SUP_MAX_KEPT / 4 };
+	struct session *last = NULL;
+	unsigned open = 0;
+	char name[8];
+
+	up(SUP_AUTH_LOCAL);
+	k.max_sessions = 2 * SUP_MAX_KEPT;
+	for (unsigned i = 0; i < 4 * EACH + 1; i++) {
+		snprintf(name, sizeof(name), "p%u", i / EACH);
+		last = open_throwaway_of(name);
+		ses_keep(last);
 	}
-	for (unsigned i = 0; i < nguests; i++)
-		fd_close(&guests[i]);
-	while (type_at(front))
-		;
-	down();
+	for (const struct session *x = k.sessions; x; x = x->next)
+		open += x->state == SES_OPEN;
+	ok(open == SUP_MAX_KEPT && last->state == SES_OPEN &&
+		   k.sessions->state == SES_ENDING,
+	   "of all that are kept one goes for one that comes");
+	end_all();
 }
 
 int main(void)
@@ -273,6 +388,10 @@ int main(void)
 	test_lies();
 	test_lost_before();
 	test_throwaway();
+	test_room_not_cleared();
+	test_nothing_kept();
 	test_kept();
+	test_kept_last();
+	test_kept_by_all();
 	return tap_done();
 }

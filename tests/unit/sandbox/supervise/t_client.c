@@ -1,10 +1,8 @@
 /* The front's side of a run: its id comes once, from the queue or at its start; a cancel is never lost;
  * whoever breaks the order is no keeper. The keeper is a socket held by the test. */
-#include "sandbox/base/fd.h"
+#include "tests/unit/sandbox/supervise/front.h"
+
 #include "sandbox/base/log.h"
-#include "sandbox/base/mem.h"
-#include "sandbox/supervise/wire.h"
-#include "tests/lib/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,19 +11,10 @@
 #define ID "run_0123456789abcdef0123456789abcdef"
 #define OTHER "run_ffffffffffffffffffffffffffffffff"
 
-static struct loop loop;
-static struct sup_client *client;
-static int keeper; /* the test's end */
-static unsigned lost, named, done;
+static unsigned named, done, recorded;
 static char name[SUP_RUN_ID_SIZE];
 static enum sup_status status;
 static enum err_code code;
-
-static void on_lost(void *arg)
-{
-	(void)arg;
-	lost++;
-}
 
 static void on_accepted(void *arg, struct sv run_id)
 {
@@ -58,40 +47,10 @@ static void on_done(void *arg, const struct sup_answer *a)
 	status = a->err ? SUP_STATUS_COUNT : a->result->status;
 }
 
-static void on_idle(struct loop_timer *t)
-{
-	loop_stop(t->arg);
-}
-
-static void turn(void)
-{
-	for (int i = 0; i < 8; i++) {
-		struct loop_timer t = {.on_due = on_idle, .arg = &loop};
-
-		loop.stopped = false;
-		loop_timer_set(&loop, &t, 0);
-		must(!loop_run(&loop, NULL));
-	}
-}
-
 static void up(void)
 {
-	struct err e = {0};
-	int p[2];
-
-	lost = named = done = 0;
-	must(!fd_socketpair(p, &e) && !fd_set_nonblock(p[0]) && !fd_set_nonblock(p[1]));
-	must(!loop_init(&loop, &e));
-	keeper = p[1];
-	client = sup_client_new(&loop, p[0], on_lost, NULL, &e);
-	must(client);
-}
-
-static void down(void)
-{
-	sup_client_free(client);
-	loop_finish(&loop);
-	fd_close(&keeper);
+	named = done = recorded = 0;
+	front_up();
 }
 
 static struct sup_run *ask(void)
@@ -168,9 +127,19 @@ static void end_as(uint64_t id, struct sup_result r)
 	turn();
 }
 
+static void record(uint64_t id)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_RECORDED, id);
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+}
+
 static void end(uint64_t id, enum sup_status how)
 {
 	end_as(id, (struct sup_result){.status = how});
+	record(id);
 }
 
 /* What the compiler prints comes with the answer, and never as the program's. */
@@ -204,6 +173,7 @@ static void test_compiled(void)
 						   .has_exit_code = true,
 						   .exit_code = 2,
 						   .duration_us = 77}});
+	record(id);
 	ok(done == 1 && status == SUP_COMPILE_ERROR && compiled.there &&
 		   compiled.last && compiled.exit_code == 2 &&
 		   compiled.duration_us == 77,
@@ -226,7 +196,7 @@ static void test_compiled(void)
 		fd_close(&p[i][0]);
 		fd_close(&p[i][1]);
 	}
-	down();
+	front_down();
 }
 
 static void test_queued(void)
@@ -250,7 +220,128 @@ static void test_queued(void)
 	end(id, SUP_CANCELLED);
 	ok(done == 3 && status == SUP_CANCELLED && !lost,
 	   "one that is cancelled while it waits ends as that");
-	down();
+	front_down();
+}
+
+static void on_recorded(void *arg)
+{
+	(void)arg;
+	recorded++;
+}
+
+/* Of one who can hold the answer: it is there before its record. */
+static struct sup_run *ask_early(void)
+{
+	return sup_client_run(client,
+			      &(struct sup_run_opts){.language = SV("bash"),
+						     .code_fd = -1,
+						     .input_fd = -1,
+						     .stdin_fd = -1,
+						     .on_done = on_done,
+						     .on_recorded = on_recorded},
+			      NULL);
+}
+
+static void test_recorded(void)
+{
+	const struct sup_result good = {.status = SUP_CANCELLED};
+	struct sup_run *r;
+	uint64_t id;
+
+	up();
+	id = begin();
+	end_as(id, good);
+	ok(!done, "a verdict is not told before its record");
+	record(id);
+	ok(done == 1 && !sup_client_active(client), "and then it is");
+	must(ask_early() && next(&id) == SUP_RUN);
+	end_as(id, good);
+	ok(done == 2 && !recorded && sup_client_active(client) == 1,
+	   "who can hold the answer gets it at once");
+	record(id);
+	ok(recorded == 1 && done == 2 && !sup_client_active(client) && !lost,
+	   "and word of the record");
+	r = ask_early();
+	must(r && next(&id) == SUP_RUN);
+	end_as(id, good);
+	sup_client_abandon(r);
+	record(id);
+	ok(recorded == 1 && !sup_client_active(client) && !lost,
+	   "none who has gone meanwhile");
+	must(ask_early() && next(&id) == SUP_RUN);
+	end_as(id, (struct sup_result){.status = SUP_EXITED});
+	ok(done == 4 && code == ERR_LOST, "output that was lost");
+	record(id);
+	ok(recorded == 1 && !sup_client_active(client) && !lost, "is an error alone");
+	front_down();
+}
+
+static void test_recorded_lost(void)
+{
+	uint64_t id;
+
+	up();
+	must(ask_early() && next(&id) == SUP_RUN);
+	end_as(id, (struct sup_result){.status = SUP_CANCELLED});
+	fd_close(&keeper);
+	turn();
+	ok(lost == 1 && done == 1 && recorded == 1,
+	   "without a keeper nothing more will come");
+	front_down();
+	up();
+	id = begin();
+	record(id);
+	ok(lost == 1 && done == 1 && code == ERR_LOST, "a record of nothing");
+	front_down();
+	up();
+	must(ask_early() && next(&id) == SUP_RUN);
+	end_as(id, (struct sup_result){.status = SUP_CANCELLED});
+	record(id);
+	record(id);
+	ok(lost == 1 && recorded == 1, "a second record");
+	front_down();
+}
+
+/* What programs do not read waits here, of all together only so much. */
+static void test_input_ceiling(void)
+{
+	struct sup_run *r[8];
+	const size_t n = SUP_MAX_WAITING_INPUT;
+	struct err e = {0};
+	char *bytes = mem_zalloc(n);
+	size_t all = 0;
+	uint64_t id;
+
+	must(bytes);
+	up();
+	for (unsigned i = 0; i < ARRAY_LEN(r); i++) {
+		r[i] = sup_client_run(client,
+				      &(struct sup_run_opts){.language = SV("bash"),
+							     .code_fd = -1,
+							     .input_fd = -1,
+							     .stdin_fd = -1,
+							     .open_stdin = true,
+							     .on_done = on_done},
+				      NULL);
+		must(r[i] && next(&id) == SUP_RUN);
+	}
+	ok(!sup_client_input(r[0], (struct sv){bytes, n}, false, &e) &&
+		   sup_client_input(r[0], SV("x"), false, &e) == -1 &&
+		   e.code == ERR_BUSY,
+	   "a run alone may have as much as a run may");
+	ok(sup_client_input(r[1], (struct sv){bytes, n}, false, NULL) == -1 &&
+		   !sup_client_input(r[1], (struct sv){bytes, n * 3 / 4}, false, NULL),
+	   "beside it another may have less");
+	for (unsigned i = 2; i < ARRAY_LEN(r); i++)
+		for (size_t part = n; part >= 4096; part /= 2)
+			while (!sup_client_input(r[i], (struct sv){bytes, part}, false,
+						 NULL))
+				all += part;
+	ok(all + n + n * 3 / 4 < SUP_MAX_WAITING_INPUT_ALL && all > n,
+	   "all together have a ceiling");
+	ok(!sup_client_input(r[7], SV("x"), true, NULL), "and the last still has room");
+	front_down();
+	mem_free(bytes);
 }
 
 static void test_out_of_order(void)
@@ -273,7 +364,7 @@ static void test_out_of_order(void)
 			queue(id, ID);
 		ok(lost == 1 && done == 1 && code == ERR_LOST, "%s: no keeper",
 		   what[i]);
-		down();
+		front_down();
 	}
 }
 
@@ -311,7 +402,7 @@ static void test_cancel_waits(void)
 	sup_client_cancel(r);
 	turn();
 	ok(!next(&got), "and only once");
-	down();
+	front_down();
 }
 
 static void test_cancel_too_late(void)
@@ -330,7 +421,7 @@ static void test_cancel_too_late(void)
 		;
 	turn();
 	ok(!next(&got), "need not be stopped any more");
-	down();
+	front_down();
 }
 
 int main(void)
@@ -339,6 +430,9 @@ int main(void)
 	must(freopen("/dev/null", "w", stderr));
 	test_queued();
 	test_compiled();
+	test_recorded();
+	test_recorded_lost();
+	test_input_ceiling();
 	test_out_of_order();
 	test_cancel_waits();
 	test_cancel_too_late();

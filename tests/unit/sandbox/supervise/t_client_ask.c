@@ -1,59 +1,11 @@
 /* The front's questions about sessions and their files. The keeper is a socket held by the test. */
-#include "sandbox/base/fd.h"
-#include "sandbox/base/mem.h"
-#include "sandbox/supervise/wire.h"
-#include "tests/lib/tap.h"
+#include "tests/unit/sandbox/supervise/front.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #define SES "ses_0123456789abcdef0123456789abcdef"
-
-static struct loop loop;
-static struct sup_client *client;
-static int keeper; /* the test's end */
-static bool lost;
-
-static void on_lost(void *arg)
-{
-	(void)arg;
-	lost = true;
-}
-
-static void on_idle(struct loop_timer *t)
-{
-	loop_stop(t->arg);
-}
-
-static void turn(void)
-{
-	for (int i = 0; i < 8; i++) {
-		struct loop_timer t = {.on_due = on_idle, .arg = &loop};
-
-		loop.stopped = false;
-		loop_timer_set(&loop, &t, 0);
-		must(!loop_run(&loop, NULL));
-	}
-}
-
-static void up(void)
-{
-	int p[2];
-
-	must(!fd_socketpair(p, NULL) && !fd_set_nonblock(p[0]) &&
-	     !fd_set_nonblock(p[1]));
-	must(!loop_init(&loop, NULL));
-	keeper = p[1];
-	client = sup_client_new(&loop, p[0], on_lost, NULL, NULL);
-	must(client);
-}
-
-static void down(void)
-{
-	sup_client_free(client);
-	loop_finish(&loop);
-	fd_close(&keeper);
-}
 
 static unsigned heard, rows_n;
 static enum err_code why;
@@ -115,7 +67,7 @@ static void test_questions(void)
 	struct ipc_msg m;
 	uint64_t id;
 
-	up();
+	front_up();
 	heard = 0;
 	must(sup_client_session_list(client, SV(""), on_rows, NULL, NULL));
 	id = asked(SUP_ASK_LIST);
@@ -144,11 +96,90 @@ static void test_questions(void)
 	ok(heard == 5 && why == ERR_LOST && lost, "without a keeper all are answered");
 	ok(!sup_client_session_list(client, SV(""), on_rows, NULL, NULL),
 	   "and none is asked");
-	down();
+	front_down();
+}
+
+static void test_bounds(void)
+{
+	const unsigned all = 1024 / WIRE_SESSIONS + 1;
+	uint64_t id;
+
+	front_up();
+	heard = 0;
+	must(sup_client_session_list(client, SV(""), on_rows, NULL, NULL));
+	id = asked(SUP_ASK_LIST);
+	for (unsigned i = 0; i < all && !lost; i++)
+		answer_rows(id, WIRE_SESSIONS, true);
+	ok(lost && heard == 1 && why == ERR_LOST, "a list without end is no keeper's");
+	front_down();
+}
+
+static void test_wrong_answer(void)
+{
+	const struct sup_file_opts o = {.op = SUP_FILE_READ,
+					.session_id = SV(SES),
+					.path = SV("x"),
+					.data_fd = -1};
+
+	front_up();
+	heard = 0;
+	must(sup_client_file(client, &o, on_file, NULL, NULL));
+	answer_rows(asked(SUP_ASK_FILE), 0, false);
+	ok(lost && heard == 1 && why == ERR_LOST, "nor are rows for a file");
+	front_down();
+}
+
+static void answer_file(uint64_t id, int fd)
+{
+	struct ipc_msg m;
+
+	ipc_start(&m, SUP_FILE_DONE, id);
+	wire_put_file_done(&m, &(struct sup_file_done){.fd = fd});
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+}
+
+static void test_given_up(void)
+{
+	struct sup_file_opts o = {.op = SUP_FILE_READ,
+				  .session_id = SV(SES),
+				  .path = SV("x"),
+				  .data_fd = -1};
+	AUTO_FD any = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct sup_ask *q;
+	int p[2], none;
+	uint64_t id;
+	char byte;
+
+	front_up();
+	heard = 0;
+	q = sup_client_file(client, &o, on_file, NULL, NULL);
+	id = asked(SUP_ASK_FILE);
+	sup_client_ask_cancel(q);
+	none = dup(any);
+	close(none);
+	answer_file(id, any);
+	ok(!heard && dup(any) == none, "a file nobody wants any more is closed");
+	close(none);
+	must(!fd_pipe(p, NULL) && !fd_set_nonblock(p[0]));
+	o.op = SUP_FILE_WRITE;
+	o.data_fd = dup(p[0]);
+	q = sup_client_file(client, &o, on_file, NULL, NULL);
+	id = asked(SUP_ASK_FILE);
+	sup_client_file_stop(q, p[1]);
+	ok(asked(SUP_ASK_STOP) == id && read(p[0], &byte, 1) < 0 && errno == EAGAIN,
+	   "what is given up does not end before the sandbox has given it up");
+	answer_file(id, -1);
+	ok(!heard && !lost && !read(p[0], &byte, 1), "then it does");
+	fd_close(&p[0]);
+	front_down();
 }
 
 int main(void)
 {
 	test_questions();
+	test_bounds();
+	test_wrong_answer();
+	test_given_up();
 	return tap_done();
 }

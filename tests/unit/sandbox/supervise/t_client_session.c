@@ -1,236 +1,16 @@
 /* The front's side of sessions: whose output is whose, where pipes outlive the calls that print into them.
  * The keeper is a socket held by the test. */
-#include "sandbox/base/fd.h"
-#include "sandbox/base/log.h"
-#include "sandbox/base/mem.h"
-#include "sandbox/supervise/client.h"
-#include "sandbox/supervise/wire.h"
-#include "tests/lib/tap.h"
+#include "tests/unit/sandbox/supervise/front_call.h"
+
+#include "sandbox/guest/guest.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
-
-#define SES "ses_0123456789abcdef0123456789abcdef"
-
-static struct loop loop;
-static struct sup_client *client;
-static int keeper; /* the test's end */
-static bool lost;
-static int to[3]; /* the interpreter's ends of its pipes */
-static int in_from; /* its stdin */
-
-struct call {
-	uint64_t id;
-	struct sup_run *run;
-	unsigned done;
-	enum err_code code;
-	struct sup_result r;
-	struct buf out, errs, rich, bytes;
-	uint64_t total;
-};
-
-static void on_lost(void *arg)
-{
-	(void)arg;
-	lost = true;
-}
-
-static void on_rich(void *arg, struct sv line)
-{
-	struct call *c = arg;
-
-	buf_sv(&c->rich, line);
-	buf_byte(&c->rich, '|');
-}
-
-static void on_bytes(void *arg, int stream, struct sv bytes)
-{
-	struct call *c = arg;
-
-	if (stream == 1)
-		buf_sv(&c->bytes, bytes);
-}
-
-static void on_done(void *arg, const struct sup_answer *a)
-{
-	struct call *c = arg;
-
-	c->done++;
-	c->code = a->err ? a->err->code : ERR_NONE;
-	if (a->err)
-		return;
-	c->r = *a->result;
-	sup_stream_text(a->out, &c->out, &c->out);
-	sup_stream_text(a->errs, &c->errs, &c->errs);
-	c->total = a->out->total;
-}
-
-static void on_idle(struct loop_timer *t)
-{
-	loop_stop(t->arg);
-}
-
-static void turn(void)
-{
-	for (int i = 0; i < 8; i++) {
-		struct loop_timer t = {.on_due = on_idle, .arg = &loop};
-
-		loop.stopped = false;
-		loop_timer_set(&loop, &t, 0);
-		must(!loop_run(&loop, NULL));
-	}
-}
-
-static void up(void)
-{
-	int p[2];
-
-	lost = false;
-	to[0] = to[1] = to[2] = in_from = -1;
-	must(!fd_socketpair(p, NULL) && !fd_set_nonblock(p[0]) &&
-	     !fd_set_nonblock(p[1]));
-	must(!loop_init(&loop, NULL));
-	keeper = p[1];
-	client = sup_client_new(&loop, p[0], on_lost, NULL, NULL);
-	must(client);
-}
-
-static void down(void)
-{
-	sup_client_free(client);
-	loop_finish(&loop);
-	fd_close(&keeper);
-	for (unsigned i = 0; i < 3; i++)
-		fd_close(&to[i]);
-	fd_close(&in_from);
-}
-
-static void finish(struct call *c)
-{
-	buf_finish(&c->out);
-	buf_finish(&c->errs);
-	buf_finish(&c->rich);
-	buf_finish(&c->bytes);
-}
-
-/* The keeper's next record; of SUP_READ, whose output has been read, is only noted. */
-static uint64_t last_read;
-static bool hear(struct ipc_msg *m)
-{
-	int got;
-
-	while ((got = ipc_recv(keeper, m, NULL)) == 1 && m->type == SUP_READ) {
-		last_read = m->id;
-		ipc_finish(m);
-	}
-	return got == 1;
-}
-
-static void ask(struct call *c, bool open_stdin, int stdin_fd)
-{
-	struct ipc_msg m;
-
-	*c = (struct call){.done = 0};
-	buf_init(&c->out, 1 << 20);
-	buf_init(&c->errs, 1 << 20);
-	buf_init(&c->rich, 1 << 22);
-	buf_init(&c->bytes, 1 << 22);
-	c->run = sup_client_run(client,
-				&(struct sup_run_opts){.language = SV("python"),
-						       .session_id = SV(SES),
-						       .open_stdin = open_stdin,
-						       .code_fd = -1,
-						       .input_fd = -1,
-						       .stdin_fd = stdin_fd,
-						       .on_done = on_done,
-						       .on_bytes = on_bytes,
-						       .on_rich = on_rich,
-						       .arg = c},
-				NULL);
-	must(c->run && hear(&m) && m.type == SUP_RUN);
-	c->id = m.id;
-	ipc_finish(&m);
-}
-
-/* The call starts; fresh: with new pipes. */
-static void start(struct call *c, bool fresh, bool with_stdin)
-{
-	struct wire_start s = {.run_id = "run_1",
-			       .session_id = SES,
-			       .output_max = 1000000,
-			       .fresh = fresh,
-			       .fds = {-1, -1, -1},
-			       .stdin_fd = -1};
-	struct ipc_msg m;
-	int p[2], in[2] = {-1, -1};
-
-	for (unsigned i = 0; fresh && i < 3; i++) {
-		must(!fd_pipe(p, NULL));
-		s.fds[i] = p[0];
-		fd_close(&to[i]);
-		to[i] = p[1];
-	}
-	if (with_stdin) {
-		must(!fd_pipe(in, NULL));
-		fd_close(&in_from);
-		in_from = in[0];
-		s.stdin_fd = in[1];
-	}
-	ipc_start(&m, SUP_CALLED, c->id);
-	wire_put_start(&m, &s);
-	must(!ipc_send(keeper, &m, NULL));
-	for (unsigned i = 0; fresh && i < 3; i++)
-		fd_close(&s.fds[i]);
-	fd_close(&in[1]);
-	turn();
-}
-
-static void begin(struct call *c, bool fresh)
-{
-	ask(c, false, -1);
-	start(c, fresh, false);
-}
-
-static void end_with(struct call *c, struct sup_result r)
-{
-	struct ipc_msg m;
-
-	snprintf(r.run_id, sizeof(r.run_id), "run_1");
-	r.in_session = true;
-	ipc_start(&m, SUP_ENDED, c->id);
-	wire_put_result(&m, &r);
-	must(!ipc_send(keeper, &m, NULL));
-	turn();
-}
-
-static void print(unsigned i, const char *text)
-{
-	must(!fd_write_all(to[i], text, strlen(text)));
-}
-
-static bool is(const struct buf *b, const char *text)
-{
-	return sv_eq(buf_view(b), sv_of(text));
-}
-
-/* How a call is told to end: because it was cancelled (1), or printed too much (2); 0: it was not. */
-static uint32_t was_stopped(const struct call *c)
-{
-	struct ipc_msg m;
-	uint32_t why = 0;
-
-	if (!hear(&m))
-		return 0;
-	if (m.type == SUP_STOP && m.id == c->id)
-		why = ipc_get_u32(&m);
-	ipc_finish(&m);
-	return why;
-}
 
 static void test_output(void)
 {
 	struct call c;
+	int old;
 
 	up();
 	begin(&c, true);
@@ -264,6 +44,15 @@ static void test_output(void)
 	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
 	ok(is(&c.errs, "last words"), "the last words of one that died are not lost");
 	finish(&c);
+	ask(&c, false, -1);
+	old = dup(to[0]);
+	send_start(&c, true, false);
+	must(!fd_write_all(old, "not read", 8));
+	fd_close(&old);
+	turn();
+	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+	ok(is(&c.out, "not read"), "nor those that lay in its pipe until then");
+	finish(&c);
 	begin(&c, false);
 	print(0, "x");
 	end_with(&c, (struct sup_result){.status = SUP_SIGNALED, .lost_state = true});
@@ -272,6 +61,81 @@ static void test_output(void)
 	finish(&c);
 	ok(!lost, "all in order");
 	down();
+}
+
+/* The same interpreter of two sessions. */
+static void test_two_sessions(void)
+{
+	struct call c, d;
+	int first[3];
+
+	up();
+	begin(&c, true);
+	memcpy(first, to, sizeof(first));
+	to[0] = to[1] = to[2] = -1;
+	session = OTHER_SES;
+	begin(&d, true);
+	session = SES;
+	print(0, "other");
+	must(!fd_write_all(first[0], "one", 3));
+	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+	end_with(&d, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+	ok(!lost && is(&c.out, "one") && is(&d.out, "other"),
+	   "what one session prints is not another's");
+	finish(&c);
+	finish(&d);
+	for (unsigned i = 0; i < 3; i++)
+		fd_close(&first[i]);
+	down();
+}
+
+static void test_gone(void)
+{
+	struct call c;
+	struct ipc_msg m;
+
+	up();
+	begin(&c, true);
+	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+	finish(&c);
+	ipc_start(&m, SUP_GONE, 0);
+	ipc_put_sv(&m, SV(OTHER_SES));
+	ipc_put_u32(&m, SUP_SESSION_IDLE);
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+	ok(write(to[0], "x", 1) == 1, "the end of another session is none of this one");
+	ipc_start(&m, SUP_GONE, 0);
+	ipc_put_sv(&m, SV(SES));
+	ipc_put_u32(&m, SUP_SESSION_IDLE);
+	must(!ipc_send(keeper, &m, NULL));
+	turn();
+	ok(!lost && write(to[0], "x", 1) < 0, "with its end its pipes are closed");
+	down();
+}
+
+static void test_changes(void)
+{
+	AUTO_FD good = fd_memfd("changes", "rows", 4, NULL);
+	char path[40];
+	struct ipc_msg m;
+	struct call c;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", good);
+	for (int i = 0; i < 2; i++) {
+		AUTO_FD bad = open(path, O_PATH | O_CLOEXEC);
+
+		up();
+		begin(&c, true);
+		ipc_start(&m, SUP_CHANGES, c.id);
+		guest_put_changes(
+			&m, &(struct guest_changes){.total = 1, .fd = i ? bad : good});
+		must(!ipc_send(keeper, &m, NULL));
+		end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+		ok(c.done == 1 && c.changes_known == !i, "changes that can%s be read",
+		   i ? "not" : "");
+		finish(&c);
+		down();
+	}
 }
 
 /* Nobody reads its pipe but the front: it must not be held up between calls, nor fill the front. */
@@ -307,6 +171,44 @@ static void test_flood_between(void)
 	   "as much as there is room for is kept (%zu)", c.bytes.n);
 	ok(!c.run || c.done == 1, "and the call was not ended for it");
 	finish(&c);
+	for (sent = 0; sent < (1u << 20);) {
+		ssize_t n = write(to[0], lot, sizeof(lot));
+
+		sent += n > 0 ? (uint64_t)n : 0;
+		turn();
+	}
+	ask(&c, false, -1);
+	must(write(to[0], "ITS OWN", 7) == 7);
+	/* longer than the interval */
+	for (began_us = loop_now_us(); loop_now_us() < began_us + 60000;)
+		turn();
+	start(&c, false, false);
+	end_with(&c, (struct sup_result){.status = SUP_EXITED});
+	ok(sv_ends(buf_view(&c.bytes), SV("ITS OWN")),
+	   "what it prints before it is told of as begun is not dropped");
+	finish(&c);
+	down();
+}
+
+static void test_gap(void)
+{
+	struct call c;
+
+	up();
+	begin(&c, true);
+	end_with(&c, (struct sup_result){.status = SUP_EXITED, .fresh = true});
+	finish(&c);
+	mem_fail_after(1);
+	print(0, "no room");
+	turn();
+	mem_fail_after(0);
+	print(0, " then room");
+	turn();
+	begin(&c, false);
+	end_with(&c, (struct sup_result){.status = SUP_EXITED});
+	ok(!c.bytes.n && c.total == 17,
+	   "what comes after a gap is not given as if there were none");
+	finish(&c);
 	down();
 }
 
@@ -330,106 +232,6 @@ static void test_flood_at_end(void)
 	end_with(&c, (struct sup_result){.status = SUP_EXITED});
 	ok(c.done == 1, "the call ends");
 	must(!kill(pid, SIGKILL));
-	finish(&c);
-	down();
-}
-
-static void test_rich(void)
-{
-	static char line[3 << 20];
-	struct call c;
-	uint64_t before;
-
-	memset(line, 'a', sizeof(line));
-	up();
-	begin(&c, true);
-	must(!fd_set_nonblock(to[2]));
-	/* 18 MiB of a line */
-	for (size_t at = 0; at < (18u << 20);) {
-		ssize_t n = write(to[2], line, 65536);
-
-		if (n > 0)
-			at += (size_t)n;
-		turn();
-	}
-	print(2, "\nshort\n");
-	print(2, "part of");
-	end_with(&c, (struct sup_result){.status = SUP_EXITED});
-	before = c.r.rich_dropped;
-	ok(is(&c.rich, "short|") && before == 1,
-	   "a line that is too long is dropped, and counted");
-	finish(&c);
-	begin(&c, false);
-	print(2, " a line\n");
-	end_with(&c, (struct sup_result){.status = SUP_EXITED});
-	ok(is(&c.rich, "part of a line|") && !c.r.rich_dropped,
-	   "an unfinished one is finished later");
-	finish(&c);
-	down();
-}
-
-/* Sixteen MiB are little, and as much from each interpreter of all sessions is not. */
-static void test_rich_together(void)
-{
-	struct call c;
-	size_t mine;
-
-	up();
-	begin(&c, true);
-	must(client->line_bytes == 0);
-	client->line_bytes = CLIENT_LINE_BYTES - 10; /* others' */
-	print(2, "0123456789");
-	turn();
-	ok(client->line_bytes == CLIENT_LINE_BYTES, "what is there is used up");
-	print(2, "a\nwhole\n");
-	print(2, "12345678");
-	turn();
-	mine = client->line_bytes - (CLIENT_LINE_BYTES - 10);
-	ok(mine == 8, "and given back (%zu)", mine);
-	end_with(&c, (struct sup_result){.status = SUP_EXITED});
-	ok(is(&c.rich, "whole|") && c.r.rich_dropped == 1,
-	   "the line without room is dropped, and counted");
-	finish(&c);
-	client->line_bytes -= CLIENT_LINE_BYTES - 10;
-	begin(&c, false);
-	print(2, "9\n");
-	end_with(&c, (struct sup_result){.status = SUP_EXITED});
-	ok(is(&c.rich, "123456789|") && !client->line_bytes, "nothing is left");
-	finish(&c);
-	down();
-}
-
-/* Lines that are not kept take time all the same, empty ones most of all. */
-static void test_rich_flood(const char *bytes, unsigned max_mib)
-{
-	static char lot[65536];
-	struct call c;
-	uint32_t why = 0;
-	uint64_t sent = 0;
-
-	for (size_t i = 0; i < sizeof(lot); i++)
-		lot[i] = bytes[i % strlen(bytes)];
-	up();
-	begin(&c, true);
-	must(!fd_set_nonblock(to[2]));
-	while (!why && sent >> 20 < 2 * max_mib) {
-		ssize_t n = write(to[2], lot, sizeof(lot));
-
-		sent += n > 0 ? (uint64_t)n : 0;
-		turn();
-		buf_reset(&c.rich);
-		why = was_stopped(&c);
-	}
-	ok(why == WIRE_OUTPUT_LIMIT && sent >> 20 <= max_mib,
-	   "a flood of lines ends its call, after %u MiB", (unsigned)(sent >> 20));
-	end_with(&c, (struct sup_result){.status = SUP_OUTPUT_LIMIT});
-	ok(c.r.rich_dropped > 0, "and is told of");
-	finish(&c);
-	begin(&c, false);
-	print(2, "\nhere\n");
-	end_with(&c, (struct sup_result){.status = SUP_EXITED});
-	ok(sv_ends(buf_view(&c.rich), SV("here|")) && !was_stopped(&c),
-	   "the next call has its own");
 	finish(&c);
 	down();
 }
@@ -529,13 +331,12 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	must(freopen("/dev/null", "w", stderr));
 	test_output();
+	test_two_sessions();
+	test_gone();
+	test_changes();
 	test_flood_between();
+	test_gap();
 	test_flood_at_end();
-	test_rich();
-	test_rich_together();
-	test_rich_flood("\n", 2);
-	test_rich_flood("0123456789abcde\n", 20);
-	test_rich_flood("x", 66);
 	test_input();
 	test_out_of_order();
 	return tap_done();

@@ -1,61 +1,17 @@
 /* A call of a language that is compiled, step by step: two programs for the guest, one call for everybody else. */
-#include "tests/unit/sandbox/supervise/fake.h"
+#include "tests/unit/sandbox/supervise/fake_call.h"
 
 #include <errno.h>
 #include <signal.h>
 
-static struct session *s;
-static struct sup_result got;
-static struct wire_start began;
-
-static void begin(void)
-{
-	up(SUP_AUTH_LOCAL);
-	s = open_one(1);
-}
-
-static void end(void)
-{
-	close_all();
-	down();
-}
-
-static bool hears(uint32_t type)
-{
-	return type_at(guest) == type;
-}
-
 /* The front has been told, with the compiler's pipe. */
 static bool told(uint64_t id)
 {
-	struct ipc_msg m;
-	bool good = take(front, &m) == SUP_ACCEPTED && m.id == id &&
-		    !wire_get_start(&m, &began) && began.fds[0] >= 0 &&
-		    began.fds[1] >= 0 && began.fds[2] >= 0;
+	const bool good = told_start(SUP_ACCEPTED, id) && began.fds[0] >= 0 &&
+			  began.fds[1] >= 0 && began.fds[2] >= 0;
 
-	ipc_finish(&m);
-	for (unsigned i = 0; i < 3; i++)
-		fd_close(&began.fds[i]);
+	close_start();
 	return good;
-}
-
-static bool closes(uint64_t id)
-{
-	return written(LED_OUTCOME) && ended(id, &got) && got.in_session;
-}
-
-static void due(struct run *r)
-{
-	must(r->timer.armed);
-	r->timer.on_due(&r->timer);
-	turn();
-}
-
-static void stop(struct run *r)
-{
-	r->evidence.reason = VERDICT_CANCEL;
-	run_event(r, EV_STOP);
-	turn();
 }
 
 /* Its compiler runs. */
@@ -119,6 +75,45 @@ static void test_two_steps(void)
 	   "its end is the call's");
 	ok(got.cpu_us == 500 && !got.hits,
 	   "both have cost, but what hit the compiler is not the program's");
+	end();
+}
+
+static ino_t inode_of(int fd)
+{
+	struct stat st;
+
+	must(!fstat(fd, &st));
+	return st.st_ino;
+}
+
+static void test_pipes(void)
+{
+	struct wire_run w = {.tool = POL_RUN_CODE,
+			     .language = SV("c"),
+			     .code_fd = fd_memfd("code", "x", 1, NULL),
+			     .input_fd = -1,
+			     .stdin_fd = fd_memfd("stdin", "x", 1, NULL)};
+	ino_t out, errs;
+
+	begin();
+	w.session_id = sv_of(s->id);
+	auth_run(&k, 10, &w);
+	must(written(LED_INTENT) && hears(GUEST_CALL));
+	ok(last_call.part == GUEST_COMPILES && last_call.io.stdin_fd < 0,
+	   "the compiler does not read what the program is to read");
+	say_started(10, true);
+	must(told_start(SUP_ACCEPTED, 10));
+	out = inode_of(began.fds[0]);
+	errs = inode_of(began.fds[1]);
+	close_start();
+	say_ended(10, GUEST_BY_KERNEL, 0);
+	must(hears(GUEST_CALL));
+	ok(last_call.part == GUEST_COMPILED && last_call.io.stdin_fd >= 0 &&
+		   inode_of(last_call.io.out_fd) == out &&
+		   inode_of(last_call.io.err_fd) == errs,
+	   "the program has the others, and its input");
+	say_ended(10, GUEST_BY_KERNEL, 0);
+	must(closes(10));
 	end();
 }
 
@@ -345,6 +340,7 @@ int main(void)
 
 	must(freopen("/dev/null", "w", stderr));
 	test_two_steps();
+	test_pipes();
 	test_refused();
 	test_deadlines();
 	test_stopped();

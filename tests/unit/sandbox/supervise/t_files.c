@@ -1,24 +1,11 @@
 /* Files of a session: what the guest hands over is passed on only if it is what was asked for. */
-#include "tests/unit/sandbox/supervise/fake.h"
+#include "tests/unit/sandbox/supervise/fake_call.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-static struct session *s;
 static char name[] =
 	"/dev/shm/t_files.XXXXXX"; /* on the tmpfs that stands for the workspace */
-
-static void begin(void)
-{
-	up(SUP_AUTH_LOCAL);
-	s = open_one(1);
-}
-
-static void end(void)
-{
-	close_all();
-	down();
-}
 
 static void read_file(uint64_t id, const char *path)
 {
@@ -112,6 +99,7 @@ static void test_list(void)
 {
 	AUTO_FD rows = fd_memfd("rows", "abc", 3, NULL);
 	AUTO_FD plain = open(name, O_RDONLY | O_CLOEXEC);
+	AUTO_FD large = sealed(((uint64_t)64 << 20) + 1);
 	struct sup_file_done d;
 
 	for (int i = 0; i < 2; i++) {
@@ -131,6 +119,12 @@ static void test_list(void)
 			fd_close(&d.fd);
 		end();
 	}
+	begin();
+	ask_for(10, SUP_ASK_FILE,
+		(struct wire_ask){.session_id = sv_of(s->id), .op = SUP_FILE_LIST});
+	say_done(10, (struct guest_file_done){.node = GUEST_NODE_DIR, .fd = large});
+	ok(s->state == SES_ENDING, "nor one that is larger than any list");
+	end();
 }
 
 static void test_write(void)
@@ -228,10 +222,30 @@ static void test_writes_leave_room(void)
 	end();
 }
 
-static void stop(uint64_t id)
+static void give_up(uint64_t id)
 {
 	file_stop(&k, id);
 	turn();
+}
+
+/* What waits is bounded, and where there are several callers what one of them has waiting. */
+static void test_bounds(void)
+{
+	static const struct {
+		unsigned modes, most;
+	} rows[] = {{SUP_AUTH_LOCAL, 256}, {SUP_AUTH_LOCAL | SUP_AUTH_KEYS, 64}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		up(rows[i].modes);
+		s = open_one(1);
+		for (unsigned n = 0; n < rows[i].most; n++)
+			read_file(10 + n, "x");
+		ok(k.nasks == rows[i].most && !type_at(front), "%u questions wait",
+		   rows[i].most);
+		read_file(9999, "x");
+		ok(refused(SUP_ASK_REFUSED, 9999, ERR_BUSY), "one more is refused");
+		end();
+	}
 }
 
 static void test_stop(void)
@@ -239,22 +253,22 @@ static void test_stop(void)
 	begin();
 	write_file(10);
 	ok(type_at(guest) == GUEST_FILE_OP, "a write is under way");
-	stop(10);
+	give_up(10);
 	ok(type_at(guest) == GUEST_KILL && type_at(front) == 0,
 	   "one that is not wanted any more is killed");
-	stop(10);
+	give_up(10);
 	ok(type_at(guest) == 0, "once");
 	say_done(10, (struct guest_file_done){.sys = ECANCELED, .fd = -1});
 	ok(refused(SUP_ASK_REFUSED, 10, ERR_BUSY) && !s->file_ops,
 	   "and answered all the same");
-	stop(10);
-	stop(77);
+	give_up(10);
+	give_up(77);
 	ok(type_at(guest) == 0 && !k.front_gone, "too late is no offence");
 	for (uint64_t id = 20; id < 28; id++)
 		write_file(id);
 	while (type_at(guest) == GUEST_FILE_OP)
 		;
-	stop(27);
+	give_up(27);
 	ok(refused(SUP_ASK_REFUSED, 27, ERR_BUSY) && type_at(guest) == 0,
 	   "one that waits for its turn is gone at once");
 	end();
@@ -274,6 +288,7 @@ int main(void)
 	test_write();
 	test_many();
 	test_writes_leave_room();
+	test_bounds();
 	test_stop();
 	ok(open_files() == files, "no descriptor is left");
 	unlink(name);

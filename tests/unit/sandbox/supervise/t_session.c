@@ -43,12 +43,14 @@ static void test_opens_and_closes(void)
 static void test_not_started(void)
 {
 	static const char *const how[] = {
-		"not recorded", "not launched", "the guest fails", "the guest goes",
-		"too late",	"no folder",	"another record",  "the front goes"};
+		"not recorded",	  "not launched",   "the guest fails",
+		"the guest goes", "too late",	    "no folder",
+		"another record", "the front goes", "no tmpfs"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(how); i++) {
 		struct ipc_msg m;
 		AUTO_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		AUTO_FD proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		up(SUP_AUTH_LOCAL);
 		launch_fails = i == 1;
@@ -73,6 +75,8 @@ static void test_not_started(void)
 		}
 		if (i == 7)
 			ses_end_all(&k, "server_stopped");
+		if (i == 8)
+			say_opened(proc);
 		turn();
 		if (i > 1)
 			child_ends();
@@ -147,6 +151,10 @@ static void test_clock(void)
 	s->timer.on_due(&s->timer);
 	ok(s->state == SES_OPEN, "one that is busy is not idle");
 	s->file_ops = 0;
+	ses_used(s);
+	s->timer.on_due(&s->timer);
+	ok(s->state == SES_OPEN, "nor one that was used just now");
+	s->used_us -= 601ull * 1000000;
 	s->timer.on_due(&s->timer);
 	ok(s->state == SES_ENDING && s->end == SUP_SESSION_IDLE, "an idle one ends");
 	close_all();
@@ -187,6 +195,13 @@ static void test_limits(void)
 	ask_for(9, SUP_ASK_OPEN,
 		(struct wire_ask){.language = SV(""), .limits = {.processes = 1000}});
 	ok(refused(SUP_ASK_REFUSED, 9, ERR_LIMIT) && !k.sessions, "so is too much");
+	ask_for(11, SUP_ASK_OPEN,
+		(struct wire_ask){
+			.language =
+				SV("a-name-that-is-longer-than-that-of-any-language-"
+				   "and-would-not-fit-either")});
+	ok(refused(SUP_ASK_REFUSED, 11, ERR_NOT_FOUND) && !k.sessions,
+	   "and a language whose name does not even fit");
 	ask_for(10, SUP_ASK_OPEN,
 		(struct wire_ask){.credential = SV("none"), .language = SV("")});
 	ok(refused(SUP_ASK_REFUSED, 10, ERR_UNAUTHENTICATED) &&
@@ -226,6 +241,20 @@ static void test_another(void)
 	down();
 }
 
+/* However few each of them has. */
+static void test_max(void)
+{
+	up(SUP_AUTH_LOCAL | SUP_AUTH_NONE);
+	k.max_sessions = 1;
+	open_one(1);
+	ask_for(2, SUP_ASK_OPEN,
+		(struct wire_ask){.credential = SV("none"), .language = SV("")});
+	ok(refused(SUP_ASK_REFUSED, 2, ERR_BUSY) && k.nsessions == 1,
+	   "there are no more sessions than may be, whoever asks");
+	close_all();
+	down();
+}
+
 static void test_no_memory(void)
 {
 	const unsigned files = open_files();
@@ -258,6 +287,7 @@ int main(void)
 	test_clock();
 	test_limits();
 	test_another();
+	test_max();
 	test_no_memory();
 	return tap_done();
 }

@@ -7,7 +7,9 @@
 #include "tests/lib/tap.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define RECORDS 3000
@@ -20,7 +22,7 @@ static void on_front(struct loop_io *io, uint32_t events)
 {
 	struct ipc_msg m;
 
-	if (k.untold) {
+	if (tell_waits(&k)) {
 		tell_again(&k);
 		return;
 	}
@@ -176,10 +178,112 @@ static void test_no_memory(void)
 	down();
 }
 
+/* --- descriptors on their way ----------------------------------------------------------------------- */
+
+#define MANY 253 /* the kernel's most of one message */
+#define OWN_UID 54321 /* nobody else's: the kernel counts by user, and not for root */
+
+/* As programs under the same uid can, whatever their own limits. */
+static void send_many(int sock)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * MANY)];
+	} c = {.bytes = ""};
+	struct iovec v = {(char[]){'x'}, 1};
+	struct msghdr h = {.msg_iov = &v,
+			   .msg_iovlen = 1,
+			   .msg_control = &c,
+			   .msg_controllen = sizeof(c)};
+	struct cmsghdr *x = CMSG_FIRSTHDR(&h);
+
+	x->cmsg_level = SOL_SOCKET;
+	x->cmsg_type = SCM_RIGHTS;
+	x->cmsg_len = CMSG_LEN(sizeof(int) * MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		memcpy(CMSG_DATA(x) + i * sizeof(int), &(int){0}, sizeof(int));
+	must(sendmsg(sock, &h, 0) == 1);
+}
+
+static void tell_and_wait(unsigned turns)
+{
+	struct loop_timer t = {.on_due = on_idle, .arg = &k.loop};
+
+	for (; turns; turns--) {
+		k.loop.stopped = false;
+		loop_timer_set(&k.loop, &t, 5);
+		must(!loop_run(&k.loop, NULL));
+	}
+}
+
+/* Fails by its number. */
+static int under_pressure(void)
+{
+	const struct rlimit few = {200, 200};
+	unsigned files = open_files();
+	int s[2], p[2];
+	struct ipc_msg m;
+
+	up();
+	must(!fd_socketpair(s, NULL) && !fd_pipe(p, NULL) &&
+	     !fd_write_all(p[1], "x", 1));
+	send_many(s[0]);
+	must(!setrlimit(RLIMIT_NOFILE, &few));
+	heard = 0;
+	if (tell(1, p[0]) || tell(1, -1) || !k.untold)
+		return 1;
+	ipc_start(&m, SUP_STOP, 1);
+	must(!ipc_send(front, &m, NULL));
+	tell_and_wait(3);
+	if (!k.untold || heard != 1)
+		return 2;
+	if (tell(2, -1) || !is_next(2) || is_next(1))
+		return 3;
+	for (unsigned i = 0; i < RECORDS; i++)
+		must(!tell(1, -1));
+	must(!ipc_send(front, &m, NULL));
+	tell_and_wait(3);
+	if (heard != 1)
+		return 4;
+	fd_close(&s[0]);
+	fd_close(&s[1]);
+	for (unsigned n = 0; n < RECORDS + 2; n++)
+		for (unsigned i = 0; !is_next(1); i++) {
+			if (i == 100)
+				return 5;
+			tell_and_wait(1);
+		}
+	tell_and_wait(1);
+	if (k.untold || heard != 2)
+		return 6;
+	fd_close(&p[0]);
+	fd_close(&p[1]);
+	down();
+	return open_files() == files ? 0 : 7;
+}
+
+static void test_too_many_on_their_way(void)
+{
+	const pid_t pid = fork();
+	int status = -1;
+
+	must(pid >= 0);
+	if (!pid) {
+		if (!geteuid())
+			must(!setresuid(OWN_UID, OWN_UID, OWN_UID));
+		_exit(under_pressure());
+	}
+	must(waitpid(pid, &status, 0) == pid);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	   "while no descriptor may be sent, what has one waits, and nothing else (%d)",
+	   WEXITSTATUS(status));
+}
+
 int main(void)
 {
 	must(freopen("/dev/null", "w", stderr));
 	test_slow();
+	test_too_many_on_their_way();
 	test_gone();
 	test_no_memory();
 	return tap_done();
