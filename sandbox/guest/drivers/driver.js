@@ -113,6 +113,8 @@ function complain(text) {
 const JUPYTER = Symbol.for("Jupyter.display");
 
 function inspected(value) {
+	if (typeof value === "number")          // util.inspect() of one takes longer than most calls
+		return Object.is(value, -0) ? "-0" : String(value);
 	return util.inspect(value, { showProxy: true });
 }
 
@@ -507,7 +509,7 @@ const POACHER = `
 	}
 	session.disconnect();
 `;
-const IDLE_MS = 5000;           // after which the poacher goes
+const IDLE_MS = 2500;           // without a call in one or two of these the poacher goes
 let poacher = null;             // its cell
 let asyncWrap = null;
 let watchdog = null;
@@ -558,6 +560,7 @@ function forgetInterrupts() {
 function bringPoacher() {
 	if (poacher || !watchdog)
 		return;
+	dismissPoacher.refresh();
 	const { Worker } = require("worker_threads");
 	poacher = new Int32Array(new SharedArrayBuffer(12));
 	new Worker(POACHER, { eval: true, workerData: poacher, env: {}, execArgv: [],
@@ -576,9 +579,14 @@ function tellPoacher(next) {
 		Atomics.notify(poacher, 0);
 }
 
+let called = false;             // since the last look
+
 const dismissPoacher = setTimeout(() => {
-	if (call)
+	if (call || called) {
+		called = false;
+		dismissPoacher.refresh();
 		return;
+	}
 	if (poacher)
 		Atomics.store(poacher, 1, 1);
 	poacher = null;
@@ -804,18 +812,16 @@ function perform(of, given) {
 	}
 	bringPoacher();
 	tellPoacher(1);
-	dismissPoacher.refresh();
+	called = true;
 	proceed(() => evaluate(source));
 	mine.waits = true;
 }
 
 function serve() {
-	const guest = new net.Socket({ fd: GUEST });
 	const leave = process.reallyExit.bind(process, 0);
 	let heard = Buffer.alloc(0);
-	guest.on("end", leave).on("error", leave).on("close", leave);
-	guest.on("data", (data) => {
-		heard = heard.length ? Buffer.concat([heard, data]) : data;
+	const onData = (n, buffer) => {
+		heard = Buffer.concat([heard, buffer.subarray(0, n)]);
 		for (;;) {
 			const at = heard.indexOf("\n");
 			const [, of, size] = heard.toString("latin1", 0, Math.max(at, 0)).split(" ");
@@ -826,7 +832,12 @@ function serve() {
 			heard = heard.subarray(end);
 			perform(Number(of), code);
 		}
-	});
+	};
+	// past the stream's own machinery, into one buffer
+	const guest = new net.Socket({ fd: GUEST,
+		onread: { buffer: Buffer.alloc(65536), callback: onData } });
+	guest.on("end", leave).on("error", leave).on("close", leave);
+	guest.resume();
 	writeSync(GUEST, "up inline\n");
 }
 

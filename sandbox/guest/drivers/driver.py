@@ -413,6 +413,11 @@ def compiled(source, name):
     """The code of a call in one or two parts: the last expression apart, for its value."""
     global flags
     top = flags | PyCF_ALLOW_TOP_LEVEL_AWAIT
+    if not any(mark in source for mark in (b"\n", b"=", b"\\")):
+        try:                            # a tree in between takes longer than all the rest
+            return [compile(source, name, "eval", top, True)], False
+        except SyntaxError:
+            pass
     tree = compile(source, name, "exec", top | PyCF_ONLY_AST, True)
     last = tree.body.pop() if tree.body and type(tree.body[-1]) is Expr else None
     parts = []

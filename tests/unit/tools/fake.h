@@ -36,6 +36,7 @@ static struct {
 	unsigned stopped;	/* files that are not to happen */
 	int held_fd;		/* of the last one; the test's to close */
 	char dropped[SUP_SESSION_ID_SIZE]; /* by sup_client_session_drop */
+	const struct sup_info *info;	/* the test's; NULL: the keeper has not said hello */
 	bool refuse;			/* the next thing asked for */
 } fake;
 
@@ -97,7 +98,7 @@ int sup_client_input(struct sup_run *r, struct sv bytes, bool eof, struct err *e
 const struct sup_info *sup_client_info(const struct sup_client *c)
 {
 	(void)c;
-	return NULL;
+	return fake.info;
 }
 
 static inline struct sup_ask *fake_ask(enum fake_kind kind, struct sv credential, struct sv id, void *arg)

@@ -302,6 +302,35 @@ static void test_bounds(struct keeper *k)
 	called_finish(&c);
 }
 
+/* Its items have no names but their places. */
+static void test_part_of_error(struct keeper *k)
+{
+	const size_t most = RUN_MAX_OUTPUT_BYTES / 4 - 5;
+	struct called c;
+	int64_t n;
+
+	k->run_id = "run_71112233445566778899aabbccddeeff";
+	begin(k, &c);
+	for (unsigned i = 0; i < 4; i++) {
+		AUTO_BUF line = {0};
+
+		buf_init(&line, most + 100);
+		buf_str(&line, "{\"kind\":\"display\",\"data\":{\"text/html\":\"");
+		memset(buf_reserve(&line, most), 'x', most);
+		buf_commit(&line, most);
+		buf_str(&line, "\"}}");
+		fake_rich(buf_cstr(&line));
+	}
+	fake_rich("{\"kind\":\"error\",\"error\":{\"type\":\"E\",\"message\":\"m\","
+		  "\"traceback\":\"longer than what is left of the room\"}}");
+	fake_end(k);
+	ok(!js_int(js_get(c.structured, "outputs_left_out"), &n) && n == 1 &&
+		   at(js_get(c.structured, "outputs"), 3) &&
+		   !at(js_get(c.structured, "outputs"), 4),
+	   "an error is kept whole or not at all");
+	called_finish(&c);
+}
+
 static void test_long_text(struct keeper *k)
 {
 	const struct cJSON *o;
@@ -434,6 +463,7 @@ int main(void)
 	test_large_images(&k);
 	test_many_images(&k);
 	test_bounds(&k);
+	test_part_of_error(&k);
 	test_long_text(&k);
 	test_forgery(&k);
 	test_background(&k);

@@ -124,6 +124,34 @@ static void test_refused(struct keeper *k)
 	called_finish(&c);
 }
 
+/* A one-shot of a compiled language has a session for its two steps alone. */
+static void test_limits(struct keeper *k)
+{
+	const struct sup_info info = {.limits = {.memory_bytes = 5 << 20,
+						 .workspace_bytes = 6 << 20,
+						 .processes = 7}};
+	struct called c;
+
+	fake.info = &info;
+	must(!call_start(&c, k, "run_code", "{\"language\":\"c\",\"code\":\"1\"}"));
+	ok(fake.question.kind == FAKE_OPEN && !strcmp(fake.question.language, "c") &&
+		   fake.question.limits.memory_bytes == 5 << 20 &&
+		   fake.question.limits.workspace_bytes == 6 << 20 &&
+		   fake.question.limits.processes == 7,
+	   "one that is only compiled has the limits of any other run");
+	fake_fails(ERR_BUSY, "no");
+	called_finish(&c);
+	must(!call_start(&c, k, "run_code",
+			 "{\"language\":\"c\",\"code\":\"1\",\"outputs\":[\"a\"]}"));
+	ok(fake.question.kind == FAKE_OPEN && !fake.question.language[0] &&
+		   !fake.question.limits.memory_bytes &&
+		   !fake.question.limits.processes,
+	   "one that leaves files those of a session");
+	fake_fails(ERR_BUSY, "no");
+	called_finish(&c);
+	fake.info = NULL;
+}
+
 static void test_too_large(struct keeper *k)
 {
 	const unsigned runs = fake.runs;
@@ -150,6 +178,7 @@ int main(void)
 	test_nothing_left(&k);
 	test_cancelled(&k);
 	test_refused(&k);
+	test_limits(&k);
 	test_too_large(&k);
 	fake_finish(&k);
 	return tap_done();
