@@ -193,9 +193,9 @@ check: deps	## unit, flow and escape tests; under 5 minutes
 	@$(AGAIN) all units
 	@$(MAKE) --no-print-directory unit flow escape
 units: $(UNIT)
+# four at a time, as these tests mostly wait; flow and escape too
 unit: $(UNIT)	## unit tests, and that the checks of lint can fail
-	@$(RUN) prove -j$(JOBS) --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
-# four at a time: these tests mostly wait
+	@$(RUN) prove -j4 --exec 'timeout -k 5 120' $(UNIT) tests/lib/t_house.sh
 flow: $(BIN) $(MCPB)	## the real binary: stdio, HTTP, the command line
 	$(PYTEST) -n 4 --dist loadfile tests/flow
 check-drivers:	## the language drivers of sessions, played to by a guest
@@ -208,7 +208,7 @@ check-sessions: $(BIN)	## sessions beside IPython, node and bash; what ends and 
 check-http: $(HTTPD)	## the HTTP server alone, before hostile clients
 	$(PYTEST) -n 4 --dist loadfile tests/http
 escape: $(BIN)	## every promise of the sandbox, attacked from inside
-	$(PYTEST) tests/escape
+	$(PYTEST) -n 3 --dist loadfile tests/escape
 fault: $(BIN)	## kill -9, cancel, timeout and EOF in random order: nothing may be left
 	$(PYTEST) tests/fault
 check-clients: $(BIN) $(MCPB)	## foreign MCP clients, from their registries

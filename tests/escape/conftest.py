@@ -93,6 +93,17 @@ def skip(reason):
     pytest.skip(reason)
 
 
+def pytest_sessionfinish(session):
+    """Of tests that ran in a process of their own, what is to be said of them goes to the one that says it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["without_control"] = expected.without_control
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    expected.without_control.update(getattr(node, "workeroutput", {}).get("without_control", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("attacks that stay open by design")
     for name, why in expected.STAYS_OPEN.items():
