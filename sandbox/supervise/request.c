@@ -141,16 +141,11 @@ static void refuse_unknown(struct run *r)
 	record_refusal(r, sv_of(detail));
 }
 
-/* The time in milliseconds, then 80 random bits (as UUIDs of version 7, RFC 9562): what the record's index gets next
- * stands beside what it got last. */
 static void new_run_id(char dst[SUP_RUN_ID_SIZE])
 {
-	const uint64_t ms = loop_wall_us() / 1000;
 	unsigned char raw[16];
 
 	randombytes_buf(raw, sizeof(raw));
-	for (unsigned i = 0; i < 6; i++)
-		raw[i] = (unsigned char)(ms >> (8 * (5 - i)));
 	memcpy(dst, "run_", 4);
 	sodium_bin2hex(dst + 4, SUP_RUN_ID_SIZE - 4, raw, sizeof(raw));
 }
