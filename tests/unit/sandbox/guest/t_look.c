@@ -202,6 +202,45 @@ static void test_times(void)
 	end();
 }
 
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	must(!fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW));
+	return st.st_mode & 07777;
+}
+
+/* What is sent as a program can be run, however it comes. */
+static void test_programs(void)
+{
+	static const struct {
+		struct sv content;
+		mode_t mode;
+	} rows[] = {{{"#!/bin/sh\n", 10}, 0755},
+		    {{"\177ELF...", 7}, 0755},
+		    {{"#", 1}, 0644},
+		    {{"text", 4}, 0644}};
+
+	begin();
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct sv s = rows[i].content;
+		AUTO_FD data = fd_memfd("data", s.p, s.n, NULL);
+		struct guest_file_done done;
+
+		must(!files_unpack(root, SV("unpacked"), s));
+		files_serve(root,
+			    &(struct guest_file){.op = GUEST_WRITE,
+						 .path = SV("sent"),
+						 .max_bytes = s.n,
+						 .data_fd = data},
+			    &done);
+		ok(!done.sys && mode_of("unpacked") == rows[i].mode &&
+			   mode_of("sent") == rows[i].mode,
+		   "content %u has mode %o", i, (unsigned)rows[i].mode);
+	}
+	end();
+}
+
 static void test_own(void)
 {
 	begin();
@@ -405,6 +444,7 @@ int main(void)
 	test_hash();
 	test_files();
 	test_times();
+	test_programs();
 	test_own();
 	test_bounds();
 	test_written_meanwhile();

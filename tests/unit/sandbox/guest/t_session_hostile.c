@@ -247,6 +247,21 @@ static void test_out_of_memory(void)
 	close_session(&t);
 }
 
+/* Who opens what programs have made is no more than they are. */
+static void test_porter(void)
+{
+	static const char look[] =
+		"n=0; for p in /proc/[0-9]*; do read -r c <$p/comm; [ $c = porter ] || continue\n"
+		"n=1; for want in 'CapPrm:.0*' 'CapEff:.0*' 'NoNewPrivs:.1'; do\n"
+		"grep -q \"^$want$\" $p/status || echo \"$want\"; done; done; [ $n = 1 ]\n";
+	struct test_session t;
+
+	must(open_session(&t));
+	ok(sh(&t, look, false) == 0, "a program sees the porter");
+	ok(!strcmp(drain(t.out[0]), ""), "which has no capability, and gets none");
+	close_session(&t);
+}
+
 /* The descriptors of the guest, by its folder in the host's /proc; -1 where only root may look. */
 static int guest_fds(const struct test_session *t)
 {
@@ -325,8 +340,9 @@ static void test_descriptors(void)
 /* Where the kernel has no Landlock, programs of one room can reach each other and the porter. */
 static void test_without_landlock(void)
 {
+	/* of what one call of it has found the next knows nothing: both run in one shell */
 	static const char stop[] =
-		"until [ $found ]; do for p in /proc/[0-9]*; do read -r c <$p/comm\n"
+		"found=; until [ $found ]; do for p in /proc/[0-9]*; do read -r c <$p/comm\n"
 		"[ $c = porter ] && kill -STOP ${p#/proc/} && found=1; done; done; :\n";
 	const uint32_t abi = host->facts.landlock_abi;
 	struct test_session t;
@@ -376,6 +392,7 @@ int main(void)
 	test_fork_bomb();
 	test_many_processes();
 	test_out_of_memory();
+	test_porter();
 	test_without_landlock();
 	test_descriptors();
 	launch_host_free(host);
