@@ -248,7 +248,7 @@ def test_outside_the_same_user_would_reach_them():
     """The control of the one above."""
     with subprocess.Popen(lab.AS_USER + [sys.executable, "-c",
                                          "import os; os.pipe(); print(1, flush=True); os.read(0, 1)"],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as neighbour:
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as neighbour:
         assert neighbour.stdout.readline() == "1\n"
         done = subprocess.run(lab.AS_USER + [sys.executable, "-c", NEIGHBOUR % neighbour.pid],
                               capture_output=True, text=True, check=True)
