@@ -2,6 +2,7 @@
 import os
 import subprocess
 import textwrap
+import time
 
 import pytest
 
@@ -161,6 +162,17 @@ def test_xtrace_shows_the_code_and_not_the_driver(sh):
     done = sh.run("echo more")
     assert "echo more" in done.err and "_fumehood" not in done.err.replace("${_fumehood_args", "")
     assert sh.run("set +x; exit 1").code == 1
+
+
+def test_an_order_that_is_torn_by_a_timeout_of_the_code(sh):
+    assert sh.run("TMOUT=1").code == 0
+    sh.calls += 1
+    sh.put("code", b"echo whole; exit 3")
+    for piece in b"r", b"un ", b"%d" % sh.calls, b"\n":
+        time.sleep(1.2)
+        sh.line.sendall(piece)
+    done = sh.end()
+    assert done.code == 3 and done.out == "whole\n"
 
 
 def test_options_that_could_break_the_driver(sh):

@@ -142,7 +142,7 @@ trap() {
 
 # What the loop is to do next, as _fumehood_command.  Fails when the guest is gone.
 _fumehood_next() {
-	local status=$? word
+	local status=$? line= part
 	_fumehood_trace=
 	if [[ $- == *x* ]]; then
 		builtin set +x
@@ -162,9 +162,12 @@ _fumehood_next() {
 		_fumehood_phase=idle
 		builtin printf 'end %d %d\n' "$_fumehood_call" "$_fumehood_status" >&96
 	fi
-	until IFS=' ' builtin read -r -u 96 word _fumehood_call; do
+	until IFS= builtin read -r -u 96 part; do
 		(($? > 128)) || return 1        # not the end: TMOUT of the code, or a signal
+		line+=$part                     # which has taken what was there of the order
 	done
+	line+=$part
+	_fumehood_call=${line#run }
 	_fumehood_phase=running
 	_fumehood_prepare "$_fumehood_home/$_fumehood_call"
 	return 0
