@@ -175,11 +175,21 @@ def test_an_order_that_is_torn_by_a_timeout_of_the_code(sh):
     assert done.code == 3 and done.out == "whole\n"
 
 
+def test_functions_outlive_aliases(sh):
+    """A shell that follows is told of both; what was read before an alias came does not know it."""
+    sh.run("f() { true && echo f; }; alias true=false builtin=false f=g; trap 'echo bye' EXIT")
+    assert sh.run("exit 3").code == 3
+    assert sh.run("\\f; alias f; trap 'echo bye' EXIT").out == "f\nalias f='g'\nbye\n"
+    assert sh.run("true").code == 1
+
+
 def test_options_that_could_break_the_driver(sh):
     for code in ["IFS=0123456789", "set -f", "set -o noclobber", "TMOUT=1", "set -a",
                  "shopt -s failglob extglob nocasematch", "LC_ALL=C",
                  "alias printf=false read=false cd=false exec=false '[[=false' while=false builtin=false",
-                 "read() { false; }; printf() { false; }; cd() { false; }; export() { false; }",
+                 # with the aliases still there, this would define a `false` that calls itself
+                 "unalias -a", "read() { false; }; printf() { false; }; cd() { false; }; export() { false; }",
+                 "unset -f read printf cd export",
                  "export BASH_ENV=/nowhere PS4='$(echo x)'", "unset PATH HOME IFS", "PATH=", "set -v", "set -o posix",
                  "POSIXLY_CORRECT=1"]:
         assert sh.run(code).code == 0, code

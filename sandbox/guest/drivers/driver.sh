@@ -73,7 +73,7 @@ _fumehood_locals() {
 			builtin unset -v "$_fumehood_name" 2>/dev/null || break
 			builtin printf '%s\n' "$_fumehood_name"
 		done
-	done < <(compgen -v)
+	done < <(\builtin compgen -v)
 }
 
 # All that this shell knows, as commands; functions last, since only they could be misread.
@@ -85,18 +85,19 @@ _fumehood_state() {
 	builtin unset -v POSIXLY_CORRECT        # with it, an attempt on a read-only variable is the end
 	builtin declare -p
 	builtin alias -p
-	builtin printf 'unset -f trap\n%s\nshopt -s extglob\n' "$_fumehood_traps"
+	# functions were read once already: aliases of the code are not to change them now
+	builtin printf 'unset -f trap\n%s\nshopt -s extglob\nshopt -u expand_aliases\n' "$_fumehood_traps"
 	builtin declare -f
 	while IFS=' ' builtin read -r _ _ _fumehood_name; do
 		builtin printf 'declare -fx %s\n' "$_fumehood_name"
-	done < <(builtin declare -Fx)
+	done < <(\builtin declare -Fx)
 }
 
 # The EXIT trap: the next shell ends the call.
 _fumehood_on_end() {
 	_fumehood_status=$?
-	_fumehood_options=$(builtin shopt -p; builtin set +o)
-	_fumehood_traps=$(builtin trap -p)
+	_fumehood_options=$(\builtin shopt -p; \builtin set +o)       # what stands in $( ) or <( ) is
+	_fumehood_traps=$(\builtin trap -p)        # read only now, with the aliases of the code
 	_fumehood_again=yes
 	builtin set +eux +o posix
 	exec 98< <(_fumehood_state 2>/dev/null) <&96
