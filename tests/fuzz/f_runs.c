@@ -76,7 +76,8 @@ static void end(unsigned n, struct sv how)
 		s[i].total = r->out[i].total;
 	}
 	memcpy(result.run_id, r->id, sizeof(result.run_id));
-	run_end(r, &a);
+	run_settle(r, &a);
+	run_end(r);
 	for (int i = 0; i < RUN_STREAMS; i++)
 		stream_finish(&s[i]);
 }
