@@ -175,6 +175,16 @@ def test_an_order_that_is_torn_by_a_timeout_of_the_code(sh):
     assert done.code == 3 and done.out == "whole\n"
 
 
+@pytest.mark.parametrize("name", ["line", "part", "word", "status", "pair", "folder", "action", "name", "others", "copy"])
+def test_read_only_variables_are_the_codes_alone(sh, name, tmp_path):
+    assert sh.run(f"readonly {name}=x").code == 0
+    for _ in range(2):
+        assert sh.run("false").code == 1 and sh.run(f"echo ${name}").out == "x\n"
+        done = sh.run("trap 'echo bye' EXIT; echo $A; pwd", env={"A": "b"}, cwd="/")
+        assert done.out == "b\n/\nbye\n" and not done.err
+        assert sh.run("exit 3").code == 3
+
+
 def test_functions_outlive_aliases(sh):
     """A shell that follows is told of both; what was read before an alias came does not know it."""
     sh.run("f() { true && echo f; }; alias true=false builtin=false f=g; trap 'echo bye' EXIT")

@@ -107,50 +107,50 @@ _fumehood_on_end() {
 
 # The EXIT trap of the code belongs to its call, that of the shell to us.  All else is bash's.
 trap() {
-	local action=${1-} name others=()
+	local _fumehood_action=${1-} _fumehood_name _fumehood_others=()
 	if [[ $BASHPID != "$$" ]]; then
 		builtin trap "$@"
 		return
 	fi
-	case $action in
+	case $_fumehood_action in
 	-l) builtin trap -l && return ;;
 	-p | '')
-		(($# < 2)) || [[ $action == '' ]] || action=-p
-		if (($# == 0)) || [[ $action == -p ]]; then
+		(($# < 2)) || [[ $_fumehood_action == '' ]] || _fumehood_action=-p
+		if (($# == 0)) || [[ $_fumehood_action == -p ]]; then
 			[[ -z $_fumehood_on_exit ]] ||
 				builtin printf "trap -- '%s' EXIT\n" "${_fumehood_on_exit//\'/\'\\\'\'}"
-			builtin trap -p "${@:2}" | while IFS= builtin read -r name; do
-				[[ $name == *" '_fumehood_on_"* ]] || builtin printf '%s\n' "$name"
+			builtin trap -p "${@:2}" | while IFS= builtin read -r _fumehood_name; do
+				[[ $_fumehood_name == *" '_fumehood_on_"* ]] || builtin printf '%s\n' "$_fumehood_name"
 			done
 			return 0
 		fi
 		;;
-	--) shift && action=${1-} ;;
+	--) shift && _fumehood_action=${1-} ;;
 	esac
 	if (($# == 1)); then        # one word alone: a signal to reset
-		action=-
+		_fumehood_action=-
 	else
 		shift
 	fi
-	for name in "$@"; do
-		case ${name^^} in
-		EXIT | SIGEXIT | 0) _fumehood_on_exit=${action#-} ;;
-		*) others+=("$name") ;;
+	for _fumehood_name in "$@"; do
+		case ${_fumehood_name^^} in
+		EXIT | SIGEXIT | 0) _fumehood_on_exit=${_fumehood_action#-} ;;
+		*) _fumehood_others+=("$_fumehood_name") ;;
 		esac
 	done
-	((${#others[@]} == 0)) || builtin trap -- "$action" "${others[@]}"
+	((${#_fumehood_others[@]} == 0)) || builtin trap -- "$_fumehood_action" "${_fumehood_others[@]}"
 }
 
 # What the loop is to do next, as _fumehood_command.  Fails when the guest is gone.
 _fumehood_next() {
-	local status=$? line= part
+	local _fumehood_left=$? _fumehood_line= _fumehood_part
 	_fumehood_trace=
 	if [[ $- == *x* ]]; then
 		builtin set +x
 		_fumehood_trace='set -x; '
 	fi
 	if [[ $_fumehood_phase == running && ! $_fumehood_again ]]; then
-		_fumehood_status=$status
+		_fumehood_status=$_fumehood_left
 	fi
 	_fumehood_again=
 	if [[ $_fumehood_phase == running && $_fumehood_on_exit ]]; then
@@ -163,12 +163,12 @@ _fumehood_next() {
 		_fumehood_phase=idle
 		builtin printf 'end %d %d\n' "$_fumehood_call" "$_fumehood_status" >&96
 	fi
-	until IFS= builtin read -r -u 96 part; do
+	until IFS= builtin read -r -u 96 _fumehood_part; do
 		(($? > 128)) || return 1        # not the end: TMOUT of the code, or a signal
-		line+=$part                     # which has taken what was there of the order
+		_fumehood_line+=$_fumehood_part # which has taken what was there of the order
 	done
-	line+=$part
-	_fumehood_call=${line#run }
+	_fumehood_line+=$_fumehood_part
+	_fumehood_call=${_fumehood_line#run }
 	_fumehood_phase=running
 	_fumehood_prepare "$_fumehood_home/$_fumehood_call"
 	return 0
@@ -176,7 +176,7 @@ _fumehood_next() {
 
 # The surroundings of a call, and its command.  $1: its files, but for their suffixes.
 _fumehood_prepare() {
-	local pair folder
+	local _fumehood_pair _fumehood_folder
 	if [[ -e $1.in ]]; then
 		exec <"$1.in"
 	else
@@ -185,14 +185,14 @@ _fumehood_prepare() {
 	_fumehood_args=()
 	[[ ! -e $1.args ]] || builtin mapfile -d '' -t _fumehood_args <"$1.args"
 	if [[ -e $1.env ]]; then
-		while IFS= builtin read -r -d '' pair; do
-			builtin export "$pair"
+		while IFS= builtin read -r -d '' _fumehood_pair; do
+			builtin export "$_fumehood_pair"
 		done <"$1.env"
 	fi
 	if [[ -e $1.cwd ]]; then
-		IFS= builtin read -r -d '' folder <"$1.cwd"
-		if ! builtin cd -- "$folder"; then      # again, in the open, in place of the code
-			_fumehood_command="builtin cd -- ${folder@Q}"
+		IFS= builtin read -r -d '' _fumehood_folder <"$1.cwd"
+		if ! builtin cd -- "$_fumehood_folder"; then      # again, in the open, in place of the code
+			_fumehood_command="builtin cd -- ${_fumehood_folder@Q}"
 			return
 		fi
 	fi
