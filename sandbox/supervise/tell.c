@@ -4,7 +4,7 @@
  * in, it does not read, and the answers to them fill its socket. They wait here, in order, and the
  * keeper reads nothing more from it until they are gone; so the front's own next requests wait in its
  * socket, where it is told that there is no room. What waits is bounded by what was asked: a run has at
- * most three records, a question one (that for sessions one for each 32), a session one when it ends.
+ * most five records, a question one (that for sessions one for each 32), a session one when it ends.
  *
  * It can be the kernel that does not take a descriptor, because programs in sandboxes have too many on their way
  * (ipc.h). Then it is tried again by the clock, and the front is heard meanwhile: it may ask to end what is to blame. */

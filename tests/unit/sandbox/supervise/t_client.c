@@ -53,7 +53,8 @@ static void up(void)
 	front_up();
 }
 
-static struct sup_run *ask(void)
+/* on_recorded: of one who can hold the answer; NULL: of one who cannot. */
+static struct sup_run *ask_with(void (*on_recorded)(void *arg))
 {
 	return sup_client_run(client,
 			      &(struct sup_run_opts){.language = SV("bash"),
@@ -61,9 +62,15 @@ static struct sup_run *ask(void)
 						     .input_fd = -1,
 						     .stdin_fd = -1,
 						     .on_done = on_done,
+						     .on_recorded = on_recorded,
 						     .on_bytes = on_bytes,
 						     .on_accepted = on_accepted},
 			      NULL);
+}
+
+static struct sup_run *ask(void)
+{
+	return ask_with(NULL);
 }
 
 /* The type of the next record, 0: none; its id in *ret_id. */
@@ -229,17 +236,9 @@ static void on_recorded(void *arg)
 	recorded++;
 }
 
-/* Of one who can hold the answer: it is there before its record. */
 static struct sup_run *ask_early(void)
 {
-	return sup_client_run(client,
-			      &(struct sup_run_opts){.language = SV("bash"),
-						     .code_fd = -1,
-						     .input_fd = -1,
-						     .stdin_fd = -1,
-						     .on_done = on_done,
-						     .on_recorded = on_recorded},
-			      NULL);
+	return ask_with(on_recorded);
 }
 
 static void test_recorded(void)
