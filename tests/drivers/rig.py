@@ -14,6 +14,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DRIVERS = os.environ.get("DRIVERS", os.path.join(ROOT, "sandbox", "guest", "drivers"))
 PATIENCE_S = 30
+ASK_AGAIN_S = 2
 INTERPRETERS = {
     "driver.py": os.environ.get("PYTHON", "/usr/bin/python3").split(),
     "driver.js": os.environ.get("NODE", "/usr/bin/node").split(),
@@ -238,10 +239,15 @@ class Session:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def interrupted(self, code, marker="ready", **what):
-        """Runs code, interrupts it once it has written the marker, and waits for its end."""
+        """Runs code, interrupts it once it has written the marker, and waits for its end.
+
+        bash is asked a second time, as the keeper would: a child that it has just forked, and that
+        has not yet set its signals back, takes SIGINT for its parent's and forgets it."""
         self.begin(code, **what)
         self.until(marker)
         self.interrupt()
+        if self.driver == "driver.sh" and not select.select([self.line], [], [], ASK_AGAIN_S)[0]:
+            self.interrupt()
         return self.end()
 
     def dies(self, code):
