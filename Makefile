@@ -50,13 +50,18 @@ LDFLAGS_ALL = $(L_$(V))
 # the guest: static, alone, the same in every variant; it runs where nothing may be trusted
 GUESTFL := $(BASEFL) $(WARN) -Os -g $(HARD) -static -ffunction-sections -Wl,--gc-sections \
            -Wl,-z,relro,-z,noexecstack
-GUESTSRC := $(sort $(wildcard sandbox/guest/*.c)) \
+GUESTSRC := $(filter-out sandbox/guest/cell.c,$(sort $(wildcard sandbox/guest/*.c))) \
             $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c slice.c)
+# what is preloaded into an interpreter to make it a zygote: it brings no C library, it takes the one that is there
+CELLFL  := $(BASEFL) $(WARN) -Os -g $(HARD) -fPIC -shared -nostdlib -fvisibility=hidden -ffunction-sections \
+           -fdata-sections -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack
+CELLSRC := $(addprefix sandbox/guest/,cell.c confine.c frame.c frame_cell.c tell.c) \
+           $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c)
 
 SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*')) \
-           sandbox/guest/frame.c schemas/rows.c
+           sandbox/guest/frame.c sandbox/guest/frame_cell.c schemas/rows.c
 HDR     := $(sort $(shell find mcp tools sandbox -name '*.h'))
-OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/drivers_blob.o
+OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/cell_blob.o $(B)/drivers_blob.o
 LIBOBJ  := $(filter-out $(B)/mcp/main.o,$(OBJ))
 UNITSRC := $(sort $(shell find tests/unit -name 't_*.c'))
 UNIT    := $(UNITSRC:%.c=$(B)/%)
@@ -111,8 +116,17 @@ $(B)/guest_blob.o: build/guest
 	@mkdir -p $(@D)
 	$(Q)printf '.section .rodata\n.globl guest_blob, guest_blob_end\n.balign 16\nguest_blob:\n.incbin "build/guest"\nguest_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
 
+build/cell.so: $(CELLSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  cc     $@"
+	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(CELLFL)) -o $@.dbg $(CELLSRC)
+	$(Q)strip -o $@ $@.dbg
+$(B)/cell_blob.o: build/cell.so
+	@mkdir -p $(@D)
+	$(Q)printf '.section .rodata\n.globl cell_blob, cell_blob_end\n.balign 16\ncell_blob:\n.incbin "build/cell.so"\ncell_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
+
 # the language drivers, as bytes between NAME and NAME_end
-DRIVERS := $(addprefix sandbox/guest/drivers/driver.,py js sh)
+DRIVERS := $(addprefix sandbox/guest/drivers/,driver.py driver.js driver.sh zygote.py)
 $(B)/drivers_blob.o: $(DRIVERS)
 	@mkdir -p $(@D)
 	$(Q){ printf '.section .rodata\n'; for f in $^; do n=$${f##*/}; n=$${n%.*}_$${n#*.}; \
@@ -222,8 +236,10 @@ check-conformance: $(BIN)	## the official MCP conformance suite, from its regist
 	$(RUN) bash tests/conformance/run.sh
 check-cgroup2: $(BIN)	## the limits under cgroup v2 and systemd, in a virtual machine
 	$(RUN) bash tests/vm/run.sh
-bench: $(BIN)	## beside bare python, plain bwrap and a Jupyter kernel; HTTP beside the TypeScript SDK
+bench: $(BIN)	## beside bare interpreters and other sandboxes: table, JSON, SVG; BENCH_QUICK=1 for a minute
 	$(RUN) bash tests/bench/run.sh
+bench-peers:	## installs other sandboxes for bench: crun, podman, sandbox-runtime, codex, deno
+	@bash tests/bench/peers.sh
 
 fuzz:		## every parser for FUZZ_SECONDS (60), two at a time
 	@bash .ci/deps.sh build dev
@@ -241,7 +257,7 @@ format:		## clang-format finds nothing to do in any .c file
 	@clang-format --dry-run -Werror $(CFILES)
 tidy:		## clang-tidy, by .clang-tidy
 	@bash .ci/deps.sh build dev
-	@printf '%s\n' $(sort $(SRC) $(GUESTSRC)) | xargs -P $(JOBS) -n 1 bash tests/lib/tidy.sh \
+	@printf '%s\n' $(sort $(SRC) $(GUESTSRC) $(CELLSRC)) | xargs -P $(JOBS) -n 1 bash tests/lib/tidy.sh \
 		$(filter-out -MMD -MP,$(BASEFL)) $(PKG_CFLAGS) --
 headers:	## every header compiles alone
 	@for h in $(HFILES); do $(CC) $(filter-out -MMD -MP,$(BASEFL)) $(WARN) -Wno-unused-function \
@@ -272,11 +288,11 @@ help:		## this list
 		while IFS='|' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
 clean:		## all but what deps built
-	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg \
+	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg build/cell.so build/cell.so.dbg \
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
 .PHONY: all libraries deps deps-languages deps-dev demo mcpb install uninstall check units unit flow escape fault check-drivers check-sessions check-languages \
-	check-http check-clients check-conformance check-cgroup2 check-images bench fuzz fuzzers fuzz-run lint format tidy \
+	check-http check-clients check-conformance check-cgroup2 check-images bench bench-peers fuzz fuzzers fuzz-run lint format tidy \
 	headers rooms includes sizes scripts doc help clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

@@ -50,7 +50,7 @@ static int be_ledger(struct options *o)
 }
 
 /* The image is the last of its descriptors. */
-static int keep(struct options *o, unsigned modes, int auth_sock)
+static int keep(struct options *o, unsigned modes, int auth_sock, uint32_t warm_cells)
 {
 	static struct sup_image image;
 	const int dir = auth_sock < 0 ? 5 : auth_sock + 1;
@@ -72,6 +72,7 @@ static int keep(struct options *o, unsigned modes, int auth_sock)
 		.max_runs = o->max_runs_n,
 		.max_queue = o->max_queue_n,
 		.max_sessions = o->max_sessions_n,
+		.warm_cells = warm_cells,
 		.image = *o->image ? &image : NULL,
 		.image_dir = dir,
 	});
@@ -79,14 +80,21 @@ static int keep(struct options *o, unsigned modes, int auth_sock)
 
 static int be_keeper(struct options *o)
 {
-	return keep(o, SUP_AUTH_LOCAL, -1);
+	return keep(o, SUP_AUTH_LOCAL, -1, o->warm_cells_n);
+}
+
+/* Of one run: nothing is made ready for a next. */
+static int be_keeper_once(struct options *o)
+{
+	return keep(o, SUP_AUTH_LOCAL, -1, 0);
 }
 
 static int be_keeper_serve(struct options *o)
 {
 	const unsigned modes = serve_auth_modes(o);
 
-	return keep(o, modes, modes & (SUP_AUTH_OAUTH | SUP_AUTH_CERT) ? 5 : -1);
+	return keep(o, modes, modes & (SUP_AUTH_OAUTH | SUP_AUTH_CERT) ? 5 : -1,
+		    o->warm_cells_n);
 }
 
 static int be_auth(struct options *o)
@@ -151,6 +159,7 @@ static const struct {
 } role_mains[] = {
 	{"ledger", be_ledger},
 	{"keeper", be_keeper},
+	{"keeper-once", be_keeper_once},
 	{"keeper-serve", be_keeper_serve},
 	{"auth", be_auth},
 	{"fetch", be_fetch},
@@ -174,11 +183,12 @@ static int be_role(struct options *o)
 static int run_family(const char *front, const struct options *o, const int *io,
 		      unsigned n)
 {
-	struct family_plan p = {.front = front,
-				.keeper = "keeper",
-				.nfds = n,
-				.jwks_fd = -1,
-				.ready_fd = -1};
+	struct family_plan p = {
+		.front = front,
+		.keeper = strcmp(front, "front-stdio") != 0 ? "keeper-once" : "keeper",
+		.nfds = n,
+		.jwks_fd = -1,
+		.ready_fd = -1};
 
 	memcpy(p.fds, io, n * sizeof(*io));
 	return family_run(o, &p);

@@ -16,7 +16,7 @@
 struct options {
 	/* strings are borrowed from argv, the environment or the config file's tree, "" when unset */
 	const char *state, *config, *log_level, *bwrap, *language, *timeout_ms;
-	const char *uid_base, *uid_count, *max_runs, *max_queue, *max_sessions, *limit, *expires;
+	const char *uid_base, *uid_count, *max_runs, *max_queue, *max_sessions, *warm_cells, *limit, *expires;
 	const char *listen, *tls_cert, *tls_key, *tls_client_ca, *public_url;
 	const char *allow_origin, *allow_host;	/* comma-separated */
 	const char *oauth_issuer, *oauth_audience, *oauth_jwks, *oauth_scope;
@@ -27,7 +27,7 @@ struct options {
 	bool tls_client_required, insecure_no_auth, insecure_no_auth_anywhere, insecure_plaintext;
 	/* parsed and range-checked from the above */
 	enum log_level level;
-	uint32_t uid_base_n, uid_count_n, max_runs_n, max_queue_n, max_sessions_n, max_connections_n;
+	uint32_t uid_base_n, uid_count_n, max_runs_n, max_queue_n, max_sessions_n, warm_cells_n, max_connections_n;
 	uint64_t promote_n, drain_n, keepalive_n;	/* ms */
 	int64_t timeout_n;	/* -1: not given */
 	int64_t limit_n;

@@ -39,11 +39,12 @@ static int add_rows(const struct cJSON *tree, struct rows *all, struct err *e)
 	if (rows_add(all, js_get(tree, "runtimes")))
 		return err_set(e, ERR_INVALID, "%s", all->why);
 	for (unsigned i = built_in; i < all->n; i++)
-		if (all->row[i].driver[0])
+		if (all->row[i].driver[0] || all->row[i].zygote[0])
 			return err_set(e, ERR_INVALID,
-				       "runtimes[%u].driver must be empty: drivers are "
+				       "runtimes[%u].%s must be empty: drivers are "
 				       "built in",
-				       i - built_in);
+				       i - built_in,
+				       all->row[i].driver[0] ? "driver" : "zygote");
 	return 0;
 }
 

@@ -223,6 +223,8 @@ static void emit_runtime(const struct pol_runtime *r)
 	put_list("version", r->version);
 	put_member("file", r->file);
 	put_member("driver", r->driver);
+	put_member("zygote", r->zygote);
+	put_list("preload", r->preload);
 	put_list("env", r->env);
 	put_list("syscalls", r->syscalls);
 	put_list("etc", r->etc);

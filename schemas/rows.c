@@ -11,6 +11,7 @@
 #define MAX_WORDS                                                                      \
 	((size_t)6 << 10) /* bytes of arguments and variables of one program */
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
 struct place {
@@ -126,9 +127,25 @@ static const char *driver(const char *s)
 		       : "must be driver.EXTENSION, or empty";
 }
 
+static const char *zygote(const char *s)
+{
+	return !*s || (!strncmp(s, "zygote.", 7) && s[7] && strlen(s) <= 24 &&
+		       !s[7 + strspn(s + 7, LOWER DIGITS)])
+		       ? NULL
+		       : "must be zygote.EXTENSION, or empty";
+}
+
+/* They go to the driver in one line, with blanks between. */
+static const char *module(const char *s)
+{
+	return *s && !s[strspn(s, LOWER UPPER DIGITS "_./:@-")]
+		       ? NULL
+		       : "must be made of letters, digits, _, ., /, :, @ and -";
+}
+
 static const char *variable(const char *s)
 {
-	const size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_");
+	const size_t n = strspn(s, UPPER DIGITS "_");
 
 	return n && s[n] == '=' ? NULL : "must be NAME=value";
 }
@@ -161,6 +178,8 @@ static const struct field fields[] = {
 	{"version", LIST, REQUIRED, POL_MAX_ARGS, text, AT(version), 0, 0, 0},
 	{"file", STRING, REQUIRED, 0, file, AT(file), 0, 0, 0},
 	{"driver", STRING, OPTIONAL, 0, driver, AT(driver), 0, 0, 0},
+	{"zygote", STRING, OPTIONAL, 0, zygote, AT(zygote), 0, 0, 0},
+	{"preload", LIST, OPTIONAL, 128, module, AT(preload), 0, 0, 0},
 	{"env", LIST, OPTIONAL, POL_MAX_ENV, variable, AT(env), 0, 0, 0},
 	{"syscalls", LIST, OPTIONAL, 64, word, AT(syscalls), 0, 0, 0},
 	{"etc", LIST, OPTIONAL, 8, config, AT(etc), 0, 0, 0},
@@ -299,6 +318,12 @@ static int take_compile(struct place *at, const cJSON *c, struct pol_runtime *ro
 	at->field = "driver";
 	if (c && row->driver[0])
 		return wrong(at, "is not for a language that is compiled");
+	at->field = "zygote";
+	if (c && row->zygote[0])
+		return wrong(at, "is not for a language that is compiled");
+	at->field = "preload";
+	if (row->preload[0] && !row->zygote[0])
+		return wrong(at, "is for a row that has a zygote");
 	return 0;
 }
 
@@ -306,13 +331,13 @@ static int take_compile(struct place *at, const cJSON *c, struct pol_runtime *ro
 static bool fits_a_record(const struct pol_runtime *row)
 {
 	const char *const *const lists[] = {row->env, row->compile.env, row->run,
-					    row->compile.args};
+					    row->compile.args, row->preload};
 	size_t n[COUNT(lists)] = {0};
 
 	for (unsigned i = 0; i < COUNT(lists); i++)
 		for (const char *const *s = lists[i]; *s; s++)
 			n[i] += strlen(*s);
-	return n[0] + n[1] + (n[2] > n[3] ? n[2] : n[3]) <= MAX_WORDS;
+	return n[0] + n[1] + n[4] + (n[2] > n[3] ? n[2] : n[3]) <= MAX_WORDS;
 }
 
 static int take_row(struct rows *r, const cJSON *obj, unsigned index)
@@ -334,7 +359,8 @@ static int take_row(struct rows *r, const cJSON *obj, unsigned index)
 		return -1;
 	at.field = "run";
 	if (!fits_a_record(row))
-		return wrong(&at, "is too long, together with env and compile");
+		return wrong(&at,
+			     "is too long, together with env, compile and preload");
 	r->n++;
 	return 0;
 }

@@ -136,6 +136,8 @@ static void json_session(struct jw *w, const struct report *v)
 		return;
 	if (r->in_session)
 		jw_kbool(w, "fresh", r->fresh);
+	else if (!r->session_ended)
+		jw_kstr(w, "path", r->warm ? SV("warm") : SV("cold"));
 	if (r->in_session && (r->lost_state || r->lost_before))
 		jw_kbool(w, "variables_lost", true);
 	if (r->session_ended)

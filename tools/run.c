@@ -65,6 +65,37 @@ void run_answer_finish(struct run_answer *a)
 	buf_finish(&a->json);
 	buf_finish(&a->text);
 	buf_finish(&a->content);
+	buf_finish(&a->trace);
+}
+
+/* Between two moments; nothing where one of them did not come. */
+static void put_span(struct jw *w, const char *name, uint64_t from_us, uint64_t to_us)
+{
+	if (from_us && to_us >= from_us)
+		jw_kint(w, name, (int64_t)(to_us - from_us));
+}
+
+/* The clock is the same in all processes. */
+static void make_trace(const struct run *r, struct buf *trace)
+{
+	const struct sup_trace *t = &r->result.trace;
+	const uint64_t now = loop_now_us();
+	struct jw w;
+
+	buf_init(trace, 1024);
+	jw_init(&w, trace);
+	jw_obj(&w);
+	put_span(&w, "front_us", r->started_us, t->arrived_us);
+	put_span(&w, "policy_us", t->arrived_us, t->planned_us);
+	put_span(&w, "queue_us", t->planned_us, t->slot_us);
+	put_span(&w, "ledger_us", t->slot_us, t->recorded_us);
+	put_span(&w, "spawn_us", t->recorded_us, t->started_us);
+	put_span(&w, "first_byte_us", t->started_us, r->first_byte_us);
+	put_span(&w, "exit_us", t->started_us, t->ended_us);
+	put_span(&w, "collect_us", t->ended_us, t->closed_us);
+	put_span(&w, "answer_us", t->closed_us, now);
+	put_span(&w, "total_us", r->started_us, now);
+	jw_obj_end(&w);
 }
 
 /* Of one that has been settled. p: see run_answer_ended. */
@@ -82,6 +113,8 @@ static void make_answer(const struct run *r, const struct run_page *p,
 		return;
 	if (!p || run_is_last_page(r, p))
 		ret->plain_n = run_blocks(r, buf_view(&ret->text), &ret->content);
+	if (!p && r->call && r->call->trace)
+		make_trace(r, &ret->trace);
 }
 
 /* The run may be gone before it returns. */
@@ -92,13 +125,15 @@ static void give_answer(struct tool_call *call, const struct run_answer *a)
 		return;
 	}
 	/* without memory for the links the text still has their addresses */
-	tool_call_done(call, &(struct tool_answer){
-				     .structured_json = buf_view(&a->json),
-				     .text = buf_view(&a->text),
-				     .content_json = a->content.failed
-							     ? SV("")
-							     : buf_view(&a->content),
-				     .plain_n = a->content.failed ? 0 : a->plain_n});
+	tool_call_done(
+		call,
+		&(struct tool_answer){
+			.structured_json = buf_view(&a->json),
+			.text = buf_view(&a->text),
+			.content_json =
+				a->content.failed ? SV("") : buf_view(&a->content),
+			.plain_n = a->content.failed ? 0 : a->plain_n,
+			.trace_json = a->trace.failed ? SV("") : buf_view(&a->trace)});
 }
 
 void run_answer_ended(struct tool_call *call, const struct run *r,
@@ -126,6 +161,8 @@ static void on_bytes(void *arg, int stream, struct sv bytes)
 {
 	struct run *r = arg;
 
+	if (!r->first_byte_us)
+		r->first_byte_us = loop_now_us();
 	run_keep(r, stream == 1 ? RUN_STDOUT : RUN_STDERR, bytes);
 	waits_wake(r);
 }

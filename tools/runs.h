@@ -105,7 +105,7 @@ struct run_wait;
 
 /* How a call is answered. */
 struct run_answer {
-	struct buf json, text, content;
+	struct buf json, text, content, trace;
 	size_t plain_n;
 	struct err err;			/* instead of these */
 };
@@ -154,6 +154,7 @@ struct run {
 	struct tool_call *call;		/* that still waits for the end; NULL: none */
 	struct loop_timer promote;
 	uint64_t reported_us;		/* of the last progress */
+	uint64_t first_byte_us;		/* of its output, when it came; 0: not yet */
 	struct run_answer answer;	/* to that call, until it may be told */
 	/* waits.c's */
 	struct run_wait *waits;		/* as long as there are some it is not dropped */

@@ -79,6 +79,7 @@ struct tool_answer {
 	bool is_error;			/* with text or content: isError */
 	/* The program still runs: the answer may become a task (see promote below). */
 	bool running;
+	struct sv trace_json;		/* an object: how long what took; where the call asked for it */
 };
 
 enum tool_log_level { TOOL_DEBUG, TOOL_INFO, TOOL_NOTICE, TOOL_WARNING, TOOL_ERROR, TOOL_CRITICAL, TOOL_ALERT, TOOL_EMERGENCY };
@@ -108,6 +109,7 @@ struct tool_call {
 	struct sv ask_state;		/* what the tool gave with its questions; until start returns */
 	/* Milliseconds after which a run should answer `running` and go on by itself; 0: never. */
 	uint64_t promote_ms;
+	bool trace;			/* how long what took is asked for */
 	const struct tool_hooks *hooks;
 	void *owner;			/* the protocol's */
 	void *state;			/* the tool's */

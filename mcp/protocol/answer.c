@@ -106,7 +106,7 @@ void proto_answer_send(const struct proto_call *call, const struct tool_answer *
 	jw_init(&w, &b);
 	jw_obj(&w);
 	proto_answer_members(&w, call, r->rev, a);
-	proto_write_result_meta(&w, r->rev);
+	proto_write_answer_meta(&w, r->rev, a->trace_json);
 	jw_obj_end(&w);
 	proto_request_reply(r, &b);
 }

@@ -49,6 +49,7 @@ static struct proto_call *new_call(const struct proto_ctx *c,
 		.promote_ms = c->s->o.promote_ms,
 		.hooks = &proto_hooks,
 		.owner = call,
+		.trace = cJSON_IsTrue(js_get(c->meta, PROTO_META_TRACE)),
 	};
 	call->tool.env.credential = buf_view(&call->credential);
 	call->tool.env.principal = buf_view(&call->principal);

@@ -52,6 +52,7 @@
 #define PROTO_META_INFO "io.modelcontextprotocol/clientInfo"
 #define PROTO_META_LOG "io.modelcontextprotocol/logLevel"
 #define PROTO_META_SERVER "io.modelcontextprotocol/serverInfo"
+#define PROTO_META_TRACE "fumehood/trace"	/* true in a request: how long what took, in its answer */
 #define PROTO_META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 #define PROTO_EXTENSION_TASKS "io.modelcontextprotocol/tasks"
 
@@ -516,6 +517,8 @@ void proto_write_server_info(struct jw *w, const struct proto_revision *rev);
 void proto_write_capabilities(struct jw *w, const struct proto_server *s, const struct proto_revision *rev);
 /* What a modern result carries besides its own members: resultType, _meta. */
 void proto_write_result_meta(struct jw *w, const struct proto_revision *rev);
+/* The same with what the tool measured; trace may be empty. */
+void proto_write_answer_meta(struct jw *w, const struct proto_revision *rev, struct sv trace);
 void proto_write_result_type(struct jw *w, const struct proto_revision *rev, const char *type);
 /* ttlMs and cacheScope, for results a modern client may keep. */
 void proto_write_cache(struct jw *w, const struct proto_revision *rev, int64_t ttl_ms);

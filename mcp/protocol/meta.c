@@ -71,17 +71,36 @@ void proto_write_capabilities(struct jw *w, const struct proto_server *s,
 	jw_obj_end(w);
 }
 
+static void write_meta(struct jw *w, const struct proto_revision *rev, struct sv trace)
+{
+	if (rev->era != PROTO_MODERN && !trace.n)
+		return;
+	jw_key(w, "_meta");
+	jw_obj(w);
+	if (rev->era == PROTO_MODERN) {
+		jw_key(w, PROTO_META_SERVER);
+		proto_write_server_info(w, rev);
+	}
+	if (trace.n)
+		jw_kraw(w, PROTO_META_TRACE, trace);
+	jw_obj_end(w);
+}
+
 void proto_write_result_type(struct jw *w, const struct proto_revision *rev,
 			     const char *type)
 {
 	if (rev->era != PROTO_MODERN)
 		return;
 	jw_kstr(w, "resultType", sv_of(type));
-	jw_key(w, "_meta");
-	jw_obj(w);
-	jw_key(w, PROTO_META_SERVER);
-	proto_write_server_info(w, rev);
-	jw_obj_end(w);
+	write_meta(w, rev, (struct sv){0});
+}
+
+void proto_write_answer_meta(struct jw *w, const struct proto_revision *rev,
+			     struct sv trace)
+{
+	if (rev->era == PROTO_MODERN)
+		jw_kstr(w, "resultType", SV("complete"));
+	write_meta(w, rev, rev->structured ? trace : (struct sv){0});
 }
 
 void proto_write_result_meta(struct jw *w, const struct proto_revision *rev)

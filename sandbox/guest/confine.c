@@ -12,11 +12,23 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+int confine_enter(const struct room *room)
+{
+	if (setns(room->pidfd,
+		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
+		return -1;
+	umask(022);
+	setsid();
+	return 0;
+}
 
 static int limit(int what, uint64_t value)
 {
@@ -43,10 +55,15 @@ static int die_first(void)
 	return fd < 0 || fd_write_all(fd, "1000", 4) ? -1 : 0;
 }
 
+int confine_stack(void)
+{
+	return limit(RLIMIT_STACK, 8u << 20);
+}
+
 int confine_limits(const struct guest_run *r)
 {
 	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, r->open_files) ||
-	    limit(RLIMIT_FSIZE, r->workspace_bytes) || limit(RLIMIT_STACK, 8u << 20) ||
+	    limit(RLIMIT_FSIZE, r->workspace_bytes) || confine_stack() ||
 	    limit(RLIMIT_MEMLOCK, 64u << 10) || limit(RLIMIT_MSGQUEUE, 0) ||
 	    limit(RLIMIT_SIGPENDING, 256) || limit(RLIMIT_NICE, 0) ||
 	    limit(RLIMIT_RTPRIO, 0))
@@ -93,7 +110,7 @@ int confine_files(const char *more)
 	return bad || landlock_enforce(&l) ? -1 : 0;
 }
 
-int confine_calls(int filter_fd)
+int confine_read(int filter_fd, struct sock_fprog *ret)
 {
 	int64_t bytes = fd_size(filter_fd);
 	struct sock_fprog prog = {0};
@@ -107,5 +124,18 @@ int confine_calls(int filter_fd)
 	prog.filter = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, filter_fd, 0);
 	if (prog.filter == MAP_FAILED)
 		return -1;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+	*ret = prog;
+	return 0;
+}
+
+int confine_calls_by(const struct sock_fprog *prog)
+{
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, prog);
+}
+
+int confine_calls(int filter_fd)
+{
+	struct sock_fprog prog;
+
+	return confine_read(filter_fd, &prog) ? -1 : confine_calls_by(&prog);
 }

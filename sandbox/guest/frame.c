@@ -1,16 +1,16 @@
 /* frame.c: the records and the input format of guest.h; linked into guest and keeper alike. */
-#include "sandbox/guest/guest.h"
+#include "sandbox/guest/frame.h"
 
 #include "sandbox/base/fd.h"
 
-static void put_list(struct ipc_msg *m, const struct sv *list, uint32_t n)
+void frame_put_list(struct ipc_msg *m, const struct sv *list, uint32_t n)
 {
 	ipc_put_u32(m, n);
 	for (uint32_t i = 0; i < n; i++)
 		ipc_put_sv(m, list[i]);
 }
 
-static void put_limits(struct ipc_msg *m, const struct guest_run *r)
+void frame_put_limits(struct ipc_msg *m, const struct guest_run *r)
 {
 	ipc_put_u64(m, r->workspace_bytes);
 	ipc_put_u64(m, r->tmp_bytes);
@@ -24,10 +24,10 @@ static void put_limits(struct ipc_msg *m, const struct guest_run *r)
 void guest_put_run(struct ipc_msg *m, const struct guest_run *r)
 {
 	ipc_put_sv(m, r->interpreter);
-	put_list(m, r->args, r->nargs);
+	frame_put_list(m, r->args, r->nargs);
 	ipc_put_sv(m, r->code_name);
-	put_list(m, r->env, r->nenv);
-	put_limits(m, r);
+	frame_put_list(m, r->env, r->nenv);
+	frame_put_limits(m, r);
 	ipc_put_u32(m, r->probe);
 	ipc_put_u32(m, (r->code_fd >= 0 ? 1u : 0) | (r->input_fd >= 0 ? 2u : 0) |
 			       (r->stdin_fd >= 0 ? 4u : 0));
@@ -42,7 +42,7 @@ void guest_put_run(struct ipc_msg *m, const struct guest_run *r)
 		ipc_put_fd(m, r->stdin_fd);
 }
 
-static uint32_t get_list(struct ipc_msg *m, struct sv *list, uint32_t max)
+uint32_t frame_get_list(struct ipc_msg *m, struct sv *list, uint32_t max)
 {
 	uint32_t n = ipc_get_u32(m);
 
@@ -58,7 +58,7 @@ static uint32_t get_list(struct ipc_msg *m, struct sv *list, uint32_t max)
 	return n;
 }
 
-static void get_limits(struct ipc_msg *m, struct guest_run *r)
+void frame_get_limits(struct ipc_msg *m, struct guest_run *r)
 {
 	r->workspace_bytes = ipc_get_u64(m);
 	r->tmp_bytes = ipc_get_u64(m);
@@ -75,10 +75,10 @@ int guest_get_run(struct ipc_msg *m, struct guest_run *r)
 
 	*r = (struct guest_run){.code_fd = -1, .input_fd = -1, .stdin_fd = -1};
 	r->interpreter = ipc_get_sv(m, 255);
-	r->nargs = get_list(m, r->args, GUEST_MAX_ARGS);
+	r->nargs = frame_get_list(m, r->args, GUEST_MAX_ARGS);
 	r->code_name = ipc_get_sv(m, 64);
-	r->nenv = get_list(m, r->env, GUEST_MAX_ENV);
-	get_limits(m, r);
+	r->nenv = frame_get_list(m, r->env, GUEST_MAX_ENV);
+	frame_get_limits(m, r);
 	r->probe = ipc_get_u32(m);
 	has = ipc_get_u32(m);
 	r->out_fd = ipc_take_fd(m);
@@ -150,23 +150,23 @@ int guest_next_entry(struct sv *rest, struct guest_entry *ret)
 
 /* --- sessions --------------------------------------------------------------------------------- */
 
-static const struct guest_run no_run = {.out_fd = -1,
-					.err_fd = -1,
-					.filter_fd = -1,
-					.code_fd = -1,
-					.input_fd = -1,
-					.stdin_fd = -1};
+const struct guest_run frame_no_run = {.out_fd = -1,
+				       .err_fd = -1,
+				       .filter_fd = -1,
+				       .code_fd = -1,
+				       .input_fd = -1,
+				       .stdin_fd = -1};
 
 void guest_put_open(struct ipc_msg *m, const struct guest_run *r)
 {
-	put_limits(m, r);
+	frame_put_limits(m, r);
 	ipc_put_fd(m, r->filter_fd);
 }
 
 int guest_get_open(struct ipc_msg *m, struct guest_run *r)
 {
-	*r = no_run;
-	get_limits(m, r);
+	*r = frame_no_run;
+	frame_get_limits(m, r);
 	r->filter_fd = ipc_take_fd(m);
 	return ipc_end(m) ? 0 : -1;
 }
@@ -198,9 +198,9 @@ void guest_put_call(struct ipc_msg *m, const struct guest_call *given)
 	ipc_put_u32(m, c.last);
 	ipc_put_sv(m, c.driver);
 	ipc_put_sv(m, c.run.interpreter);
-	put_list(m, c.run.args, c.run.nargs);
+	frame_put_list(m, c.run.args, c.run.nargs);
 	ipc_put_sv(m, c.run.code_name);
-	put_list(m, c.run.env, c.run.nenv);
+	frame_put_list(m, c.run.env, c.run.nenv);
 	for (unsigned i = 0; i < CALL_FDS; i++)
 		if (*fds[i] >= 0)
 			ipc_put_fd(m, *fds[i]);
@@ -239,7 +239,7 @@ int guest_get_call(struct ipc_msg *m, struct guest_call *c)
 	int *fds[CALL_FDS];
 	uint32_t has, last;
 
-	*c = (struct guest_call){.run = no_run, .rich_fd = -1, .driver_fd = -1};
+	*c = (struct guest_call){.run = frame_no_run, .rich_fd = -1, .driver_fd = -1};
 	call_fds(c, fds);
 	c->slot = ipc_get_u32(m);
 	has = ipc_get_u32(m);
@@ -248,9 +248,9 @@ int guest_get_call(struct ipc_msg *m, struct guest_call *c)
 	c->last = last == 1;
 	c->driver = ipc_get_sv(m, 24);
 	c->run.interpreter = ipc_get_sv(m, 255);
-	c->run.nargs = get_list(m, c->run.args, GUEST_MAX_ARGS);
+	c->run.nargs = frame_get_list(m, c->run.args, GUEST_MAX_ARGS);
 	c->run.code_name = ipc_get_sv(m, 64);
-	c->run.nenv = get_list(m, c->run.env, GUEST_MAX_ENV);
+	c->run.nenv = frame_get_list(m, c->run.env, GUEST_MAX_ENV);
 	if (sv_find(c->run.interpreter, '\0') >= 0 ||
 	    (c->run.code_name.n && !guest_path_ok(c->run.code_name)) ||
 	    has >> CALL_FDS || last > 1)

@@ -38,6 +38,24 @@
  * unpacked. A call of a language that is compiled is two GUEST_CALLs with one id (enum guest_part), the second when the first is answered. After
  * GUEST_FAILED a process that was started for the call is gone; an interpreter that was there goes on.
  *
+ * Or it keeps a *zygote*: an interpreter that has run nothing but our own driver, and is forked for each run. A *cell*
+ * is such a fork: in a room of its own, and confined in every way (cgroup, uid, limits, capabilities, Landlock, seccomp)
+ * before it is given the code. That comes on a line of its own from the keeper, past the guest.
+ *
+ *	keeper                    guest
+ *	  GUEST_ZYGOTE + fds --->   start the zygote
+ *	  <--- GUEST_ZYGOTE_UP      it can be forked; or GUEST_FAILED, and the guest ends
+ *	  GUEST_CELL + fds  --->    make a room, fork into it, confine
+ *	  <--- GUEST_CELL_MADE      {program's pidfd, workspace dirfd}; or GUEST_FAILED: it will not come
+ *	  <--- (the cell, on its line) one byte: it is ready, and can do nothing but wait
+ *	  (on its line) one byte + fds: the code, a sealed memfd; perhaps stdin --->   it runs
+ *	  <--- GUEST_ENDED          {wait status, when}, after the room is dead and reaped
+ *	  GUEST_KILL {GUEST_NO_SLOT} --->  the room of the record's id is killed; GUEST_ENDED follows, or GUEST_FAILED
+ *					if GUEST_CELL_MADE was still to come
+ *	  EOF               --->    exit
+ *
+ * A cell whose line closes before the code came ends by itself. When the zygote dies the guest ends.
+ *
  * Everything the guest sends is hostile bytes to the keeper. */
 #ifndef SANDBOX_GUEST_H
 #define SANDBOX_GUEST_H
@@ -77,6 +95,11 @@ enum guest_type {
 	GUEST_FILE_OP,	/* guest_put_file */
 	GUEST_FILE_DONE, /* guest -> keeper: guest_put_file_done */
 	GUEST_CHANGES,	/* guest -> keeper: guest_put_changes */
+	/* a zygote's */
+	GUEST_ZYGOTE,	/* guest_put_zygote */
+	GUEST_ZYGOTE_UP,
+	GUEST_CELL,	/* guest_put_cell; the id is the keeper's, not 0 */
+	GUEST_CELL_MADE, /* guest -> keeper: fds = program's pidfd, /workspace */
 	GUEST_LOOK,	/* these two between the guest and its own children */
 	GUEST_LOOKED,
 };
@@ -210,6 +233,33 @@ struct guest_row {
 	int64_t mtime_ns, ctime_ns;
 	struct sv path;		/* borrowed from the list */
 };
+/* --- zygotes ----------------------------------------------------------------------------------- */
+
+#define GUEST_CELLS 64		/* at a time, those that run included; one more fails with EBUSY */
+#define GUEST_CELL_JOINS 4	/* cgroups of v1 it has to join */
+#define GUEST_OWN_UID 0xffffffffu	/* it keeps the sandbox's */
+
+/* Of run: interpreter, args, env, the limits of each cell, landlock, filter_fd. The zygote is started as
+ * `interpreter args... DRIVER` with the object preloaded; what the environment says of either is gone when the
+ * driver runs. */
+struct guest_zygote {
+	struct guest_run run;
+	int driver_fd;		/* its text, a sealed memfd */
+	int object_fd;		/* build/cell.so, a sealed memfd */
+};
+void guest_put_zygote(struct ipc_msg *m, const struct guest_zygote *z);
+int guest_get_zygote(struct ipc_msg *m, struct guest_zygote *z);	/* the fds are the caller's */
+
+struct guest_cell {
+	uint32_t uid;		/* in the guest's user namespace, or GUEST_OWN_UID */
+	int line_fd, out_fd, err_fd;	/* the line: SOCK_SEQPACKET */
+	uint32_t njoins;
+	int join_fd[GUEST_CELL_JOINS];	/* cgroup.procs or tasks, open to write "0" to */
+};
+void guest_put_cell(struct ipc_msg *m, const struct guest_cell *c);
+int guest_get_cell(struct ipc_msg *m, struct guest_cell *c);	/* the fds are the caller's */
+void guest_close_cell(struct guest_cell *c);
+
 /* --- what a call has changed ----------------------------------------------------------------- */
 /* After each call the workspace is compared with what it was after the call before; what was written meanwhile by
  * GUEST_WRITE, GUEST_DELETE and the files of the call itself is left out. So each change is told once, with the

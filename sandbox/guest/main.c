@@ -1,12 +1,13 @@
 /* main.c: the guest, PID 1 of a sandbox: makes rooms, starts programs in them, reaps, reports.
  *
- * Theory of operation. It serves one run, here, or one session (session.h), by its first record. Not dumpable from the first instruction: the program runs under the same
+ * Theory of operation. It serves one run, here, or one session (session.h), or keeps a zygote (zygote.h), by its first record. Not dumpable from the first instruction: the program runs under the same
  * uid and must not open this process' memory. All signals are blocked; SIGCHLD comes by signalfd. While a program
  * runs, two things can happen: a child ends, or the keeper speaks (only EOF is legal then). Death
  * of this process is death of the sandbox. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/slice.h"
 #include "sandbox/guest/session.h"
+#include "sandbox/guest/zygote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,6 +168,7 @@ static void set_up(void)
 int main(void)
 {
 	struct ipc_msg m;
+	struct guest_zygote z;
 	struct guest_run r;
 
 	set_up();
@@ -175,6 +177,8 @@ int main(void)
 		return 0;
 	if (m.type == GUEST_OPEN && !guest_get_open(&m, &r))
 		session_main(m.id, &r);
+	if (m.type == GUEST_ZYGOTE && !guest_get_zygote(&m, &z))
+		zygote_main(m.id, &z);
 	if (m.type != GUEST_RUN || guest_get_run(&m, &r))
 		return 1;
 	if (!keeper_has_gone())

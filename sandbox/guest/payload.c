@@ -6,11 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -188,15 +186,12 @@ int payload_enter(const struct room *room)
 {
 	sigset_t none;
 
-	sigemptyset(&none);
-	if (setns(room->pidfd,
-		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
+	if (confine_enter(room))
 		return -1;
+	sigemptyset(&none);
 	for (int sig = 1; sig < 32; sig++)
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	umask(022);
-	setsid();
 	return 0;
 }
 

@@ -20,12 +20,14 @@
 #define PLAIN (MS_NOSUID | MS_NODEV)
 
 /* 32,768 inodes: `size` alone does not bound them, and each costs about 1 KiB of kernel memory */
-static int mount_tmpfs(const char *at, uint64_t bytes, const char *mode)
+static int mount_tmpfs(const char *at, uint64_t bytes, const char *mode, uint32_t uid)
 {
-	char opts[96];
+	char opts[128], owner[40] = "";
 
-	snprintf(opts, sizeof(opts), "size=%llu,nr_inodes=32768,mode=%s",
-		 (unsigned long long)bytes, mode);
+	if (uid != GUEST_OWN_UID)
+		snprintf(owner, sizeof(owner), ",uid=%u,gid=%u", uid, uid);
+	snprintf(opts, sizeof(opts), "size=%llu,nr_inodes=32768,mode=%s%s",
+		 (unsigned long long)bytes, mode, owner);
 	return mount("tmpfs", at, "tmpfs", PLAIN, opts);
 }
 
@@ -63,48 +65,50 @@ static int mask_proc(void)
 		     MS_BIND | MS_REMOUNT | MS_RDONLY | PLAIN | MS_NOEXEC, NULL);
 }
 
-static int loopback_up(const struct guest_run *r)
+static int loopback_up(const struct room_plan *p)
 {
 	struct ifreq req = {.ifr_flags = IFF_UP | IFF_RUNNING};
 	AUTO_FD s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	(void)r;
+	(void)p;
 	memcpy(req.ifr_name, "lo", 3);
 	return s < 0 ? -1 : ioctl(s, SIOCSIFFLAGS, &req);
 }
 
-static int mount_proc(const struct guest_run *r)
+static int mount_proc(const struct room_plan *p)
 {
-	(void)r;
+	(void)p;
 	return mount("proc", "/proc", "proc", PLAIN | MS_NOEXEC, NULL) || mask_proc();
 }
 
-static int mount_writable(const struct guest_run *r)
+static int mount_writable(const struct room_plan *p)
 {
-	return mount_tmpfs("/workspace", r->workspace_bytes, "0755") ||
-	       mount_tmpfs("/tmp", r->tmp_bytes, "1777") ||
-	       mount_tmpfs("/dev/shm", r->tmp_bytes, "1777");
+	const struct guest_run *r = p->limits;
+
+	return mount_tmpfs("/workspace", r->workspace_bytes, "0755", p->uid) ||
+	       mount_tmpfs("/tmp", r->tmp_bytes, "1777", GUEST_OWN_UID) ||
+	       mount_tmpfs("/dev/shm", r->tmp_bytes, "1777", GUEST_OWN_UID);
 }
 
 /* One folder of one user, which no other process of the room should have to be kept out of: they
  * all are that user. A driver reads its calls there. */
-static int mount_run(const struct guest_run *r)
+static int mount_run(const struct room_plan *p)
 {
-	(void)r;
-	return mount_tmpfs(GUEST_RUN_DIR, GUEST_RUN_DIR_BYTES, "0700");
+	(void)p;
+	return mount_tmpfs(GUEST_RUN_DIR, GUEST_RUN_DIR_BYTES, "0700", GUEST_OWN_UID);
 }
 
-static int drop_privileges(const struct guest_run *r)
+static int drop_privileges(const struct room_plan *p)
 {
-	(void)r;
+	(void)p;
 	return confine_privileges();
 }
 
-static int set_up(const struct guest_run *r, enum room_kind kind, struct failure *f)
+static int set_up(const struct room_plan *p, struct failure *f)
 {
 	static const struct {
 		const char *stage;
-		int (*step)(const struct guest_run *r);
+		int (*step)(const struct room_plan *p);
 		bool standing; /* in a session's room only */
 	} steps[] = {
 		{"mount and mask /proc", mount_proc, false},
@@ -115,7 +119,8 @@ static int set_up(const struct guest_run *r, enum room_kind kind, struct failure
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
-		if ((kind == ROOM_STANDING || !steps[i].standing) && steps[i].step(r)) {
+		if ((p->kind == ROOM_STANDING || !steps[i].standing) &&
+		    steps[i].step(p)) {
 			snprintf(f->stage, sizeof(f->stage), "%s", steps[i].stage);
 			f->sys = errno;
 			return -1;
@@ -123,8 +128,7 @@ static int set_up(const struct guest_run *r, enum room_kind kind, struct failure
 	return 0;
 }
 
-static _Noreturn void room_main(const struct guest_run *r, enum room_kind kind,
-				int ready_fd)
+static _Noreturn void room_main(const struct room_plan *p, int ready_fd)
 {
 	struct failure f = {.sys = 0};
 	sigset_t none;
@@ -135,7 +139,7 @@ static _Noreturn void room_main(const struct guest_run *r, enum room_kind kind,
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_NAME, "room", 0, 0, 0);
 	setsid();
-	set_up(r, kind, &f);
+	set_up(p, &f);
 	if (write(ready_fd, &f, sizeof(f)) != sizeof(f) || f.stage[0])
 		_exit(1);
 	close_range(0, ~0U, 0);
@@ -143,35 +147,52 @@ static _Noreturn void room_main(const struct guest_run *r, enum room_kind kind,
 		pause();
 }
 
-int room_start(const struct guest_run *r, enum room_kind kind, struct room *ret,
-	       struct failure *f)
+int room_begin(const struct room_plan *p, struct room *ret, int *ret_ready_fd)
 {
 	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
 				    CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
 	int ready[2], pidfd = -1;
 	long pid;
 
-	snprintf(f->stage, sizeof(f->stage), "make the room");
-	if (fd_pipe(ready, NULL)) {
-		f->sys = errno;
+	if (fd_pipe(ready, NULL))
+		return -1;
+	pid = syscall(SYS_clone, flags, 0, &pidfd, 0, 0);
+	if (!pid)
+		room_main(p, ready[1]);
+	fd_close(&ready[1]);
+	if (pid < 0) {
+		fd_close(&ready[0]);
 		return -1;
 	}
-	pid = syscall(SYS_clone, flags, 0, &pidfd, 0, 0);
-	f->sys = errno;
-	if (!pid)
-		room_main(r, kind, ready[1]);
-	fd_close(&ready[1]);
-	if (pid > 0) {
-		*ret = (struct room){(pid_t)pid, pidfd};
-		if (read(ready[0], f, sizeof(*f)) != sizeof(*f)) {
-			snprintf(f->stage, sizeof(f->stage), "room died");
-			f->sys = 0;
-		}
+	*ret = (struct room){(pid_t)pid, pidfd};
+	*ret_ready_fd = ready[0];
+	return 0;
+}
+
+int room_ready(int ready_fd, struct failure *f)
+{
+	if (read(ready_fd, f, sizeof(*f)) != sizeof(*f)) {
+		snprintf(f->stage, sizeof(f->stage), "room died");
+		f->sys = 0;
 	}
-	fd_close(&ready[0]);
-	if (pid > 0 && f->stage[0])
-		room_end(ret);
-	return pid > 0 && !f->stage[0] ? 0 : -1;
+	return f->stage[0] ? -1 : 0;
+}
+
+int room_start(const struct guest_run *r, enum room_kind kind, struct room *ret,
+	       struct failure *f)
+{
+	const struct room_plan p = {.limits = r, .kind = kind, .uid = GUEST_OWN_UID};
+	AUTO_FD ready = -1;
+
+	if (room_begin(&p, ret, &ready)) {
+		f->sys = errno;
+		snprintf(f->stage, sizeof(f->stage), "make the room");
+		return -1;
+	}
+	if (!room_ready(ready, f))
+		return 0;
+	room_end(ret);
+	return -1;
 }
 
 int room_workspace(const struct room *room)

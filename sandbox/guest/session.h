@@ -30,14 +30,6 @@
 
 #include <sys/stat.h>
 
-/* --- telling the keeper (tell.c); one that does not listen any more is the end of the guest ---- */
-void tell(struct ipc_msg *m);
-void tell_failed(uint64_t id, const struct failure *f);
-void tell_word(enum guest_type type, uint64_t id, const struct guest_word *w);
-uint64_t guest_now_us(void);
-/* Fills f; the text is a literal. */
-void failure_set(struct failure *f, const char *stage, int sys);
-
 /* --- tasks (task.c) --------------------------------------------------------------------------- */
 
 enum task_state {

@@ -1,5 +1,5 @@
-/* tell.c: the guest's answers to the keeper. */
-#include "sandbox/guest/session.h"
+/* tell.c: the guest's answers to the keeper, a zygote's to the guest. */
+#include "sandbox/guest/inside.h"
 
 #include <errno.h>
 #include <time.h>

@@ -1,7 +1,7 @@
-/* cgroup.c: one sandbox's cgroup: limits in, evidence out.
+/* cgroup.c: one sandbox's cgroup, or one cell's: limits in, evidence out.
  *
  * The whole sandbox is inside, bwrap and guest included, because it is joined before bwrap's exec:
- * nothing of it is ever outside. So the limits are raised by what those need. */
+ * nothing of it is ever outside. So the limits are raised by what those need. Of a cell the program alone is inside. */
 #include "sandbox/launch/cgroup.h"
 
 #include "sandbox/base/fd.h"
@@ -76,17 +76,33 @@ static int write_number(int dir, const char *file, uint64_t v)
 	return cgroup_write(dir, file, text);
 }
 
+static int limit_cpu(struct launch_cgroup *cg, const struct pol_limits *l)
+{
+	const bool v2 = cg->in->kind == LAUNCH_CG_V2;
+	const int dir = cg->dir[v2 ? 0 : cg->in->cpu];
+	const unsigned quota = l->cpu_millis * (CPU_PERIOD_US / 1000);
+	char both[48];
+
+	if (!quota)
+		return 0;
+	snprintf(both, sizeof(both), "%u %u", quota, CPU_PERIOD_US);
+	if (v2)
+		return cgroup_write(dir, "cpu.max", both);
+	return write_number(dir, "cpu.cfs_period_us", CPU_PERIOD_US) ||
+			       write_number(dir, "cpu.cfs_quota_us", quota)
+		       ? -1
+		       : 0;
+}
+
 static int limit_v1(struct launch_cgroup *cg, const struct pol_limits *l)
 {
 	const struct launch_cgroups *in = cg->in;
 	int mem = cg->dir[in->memory];
-	uint64_t bytes = l->memory_bytes + OWN_MEMORY_BYTES;
+	const uint64_t bytes = l->memory_bytes;
 
 	if (write_number(mem, "memory.limit_in_bytes", bytes) ||
-	    write_number(cg->dir[in->pids], "pids.max", l->processes + OWN_PROCESSES) ||
-	    write_number(cg->dir[in->cpu], "cpu.cfs_period_us", CPU_PERIOD_US) ||
-	    write_number(cg->dir[in->cpu], "cpu.cfs_quota_us",
-			 (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000))
+	    write_number(cg->dir[in->pids], "pids.max", l->processes) ||
+	    limit_cpu(cg, l))
 		return -1;
 	/* no swap: absent without swap accounting, and then the next line holds */
 	if (write_number(mem, "memory.memsw.limit_in_bytes", bytes) && errno != ENOENT)
@@ -97,13 +113,9 @@ static int limit_v1(struct launch_cgroup *cg, const struct pol_limits *l)
 static int limit_v2(struct launch_cgroup *cg, const struct pol_limits *l)
 {
 	int dir = cg->dir[0];
-	char cpu[48];
 
-	snprintf(cpu, sizeof(cpu), "%u %u", l->cpu_millis * (CPU_PERIOD_US / 1000),
-		 CPU_PERIOD_US);
-	if (write_number(dir, "memory.max", l->memory_bytes + OWN_MEMORY_BYTES) ||
-	    write_number(dir, "pids.max", l->processes + OWN_PROCESSES) ||
-	    cgroup_write(dir, "cpu.max", cpu) ||
+	if (write_number(dir, "memory.max", l->memory_bytes) ||
+	    write_number(dir, "pids.max", l->processes) || limit_cpu(cg, l) ||
 	    cgroup_write(dir, "memory.oom.group", "1"))
 		return -1;
 	/* absent in kernels without swap */
@@ -124,9 +136,14 @@ static int watch_oom_v1(struct launch_cgroup *cg)
 	return cgroup_write(mem, "cgroup.event_control", text);
 }
 
-static int open_dirs(struct launch_cgroup *cg)
+static int open_dirs(struct launch_cgroup *cg, bool entered)
 {
 	const struct launch_cgroups *in = cg->in;
+	/* `tasks`, not cgroup.procs: 0.1 ms against 6 to 16 (no threadgroup lock). In v2 there is no choice, and where a
+	 * process can be born inside, none is needed. */
+	const char *const join = in->kind == LAUNCH_CG_V1 ? "tasks"
+				 : entered		  ? "cgroup.procs"
+							  : NULL;
 
 	for (unsigned i = 0; i < in->nparents; i++) {
 		if (mkdirat(in->parent[i], cg->name, 0755))
@@ -136,10 +153,9 @@ static int open_dirs(struct launch_cgroup *cg)
 		cg->join[cg->ndirs] = -1;
 		if (cg->dir[cg->ndirs++] < 0)
 			return -1;
-		if (in->kind != LAUNCH_CG_V1)
+		if (!join)
 			continue;
-		/* `tasks`, not cgroup.procs: 0.1 ms against 6 to 16 (no threadgroup lock) */
-		cg->join[i] = openat(cg->dir[i], "tasks", O_WRONLY | O_CLOEXEC);
+		cg->join[i] = openat(cg->dir[i], join, O_WRONLY | O_CLOEXEC);
 		if (cg->join[i] < 0)
 			return -1;
 	}
@@ -147,7 +163,7 @@ static int open_dirs(struct launch_cgroup *cg)
 }
 
 /* Opened once: a session's are read at both ends of each of its calls, and opening takes longer. */
-static void open_counters(struct launch_cgroup *cg)
+static void open_counters(struct launch_cgroup *cg, bool entered)
 {
 	static const char *const v1[LAUNCH_CG_COUNTERS] = {
 		"cpuacct.usage", "memory.max_usage_in_bytes", "memory.oom_control",
@@ -157,6 +173,7 @@ static void open_counters(struct launch_cgroup *cg)
 	const struct launch_cgroups *in = cg->in;
 	const int at[LAUNCH_CG_COUNTERS] = {in->cpuacct, in->memory, in->memory,
 					    in->pids};
+	int fd;
 
 	for (unsigned i = 0; i < LAUNCH_CG_COUNTERS; i++)
 		if (in->kind == LAUNCH_CG_V2)
@@ -165,6 +182,24 @@ static void open_counters(struct launch_cgroup *cg)
 		else if (at[i] >= 0)
 			cg->counter[i] =
 				openat(cg->dir[at[i]], v1[i], O_RDONLY | O_CLOEXEC);
+	if (!entered)
+		return;
+	/* what may be written to it; in v2 since Linux 6.12, for reads of this descriptor */
+	fd = openat(cg->dir[at[LAUNCH_CG_PEAK]],
+		    (in->kind == LAUNCH_CG_V2 ? v2 : v1)[LAUNCH_CG_PEAK],
+		    O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		fd_close(&cg->counter[LAUNCH_CG_PEAK]);
+		cg->counter[LAUNCH_CG_PEAK] = fd;
+	}
+}
+
+void cgroup_forget_peak(const struct launch_cgroup *cg)
+{
+	const int fd = cg->ndirs ? cg->counter[LAUNCH_CG_PEAK] : -1;
+
+	if (fd >= 0 && pwrite(fd, "0", 1, 0) != 1)
+		return; /* then what was before counts, too */
 }
 
 void launch_cgroup_joined(struct launch_cgroup *cg)
@@ -176,7 +211,17 @@ void launch_cgroup_joined(struct launch_cgroup *cg)
 int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
 		       struct launch_cgroup *ret, struct err *e)
 {
+	static const struct cgroup_own own = {.memory_bytes = OWN_MEMORY_BYTES,
+					      .processes = OWN_PROCESSES};
+
+	return cgroup_make(c, limits, &own, ret, e);
+}
+
+int cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
+		const struct cgroup_own *own, struct launch_cgroup *ret, struct err *e)
+{
 	struct launch_cgroup cg = {.in = c, .oom_event = -1};
+	struct pol_limits l = *limits;
 	int bad;
 
 	for (unsigned i = 0; i < LAUNCH_CG_COUNTERS; i++)
@@ -186,17 +231,18 @@ int launch_cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits
 		*ret = cg;
 		return 0;
 	}
-	bad = open_dirs(&cg);
+	l.memory_bytes += own->memory_bytes;
+	l.processes += own->processes;
+	bad = open_dirs(&cg, own->entered);
 	if (!bad)
-		bad = c->kind == LAUNCH_CG_V2
-			      ? limit_v2(&cg, limits)
-			      : limit_v1(&cg, limits) || watch_oom_v1(&cg);
+		bad = c->kind == LAUNCH_CG_V2 ? limit_v2(&cg, &l)
+					      : limit_v1(&cg, &l) || watch_oom_v1(&cg);
 	if (bad) {
 		err_sys(e, "cgroup %s", cg.name);
 		launch_cgroup_remove(&cg);
 		return -1;
 	}
-	open_counters(&cg);
+	open_counters(&cg, own->entered);
 	*ret = cg;
 	return 0;
 }

@@ -6,6 +6,22 @@
 
 #define CG_PREFIX "fumehood-"	/* of a server's folder; then its id, then nothing or -main */
 
+/* What is in a cgroup beside the program: its limits are raised by that. */
+struct cgroup_own {
+	uint64_t memory_bytes;
+	uint32_t processes;
+	bool entered;	/* a process that is there already joins it, whatever the kind of cgroup */
+};
+/* cpu_millis 0: as much CPU time as there is. */
+int cgroup_make(struct launch_cgroups *c, const struct pol_limits *limits,
+		const struct cgroup_own *own, struct launch_cgroup *ret, struct err *e);
+
+/* The peak of memory is counted from now on, where the kernel can do that. */
+void cgroup_forget_peak(const struct launch_cgroup *cg);
+
+/* Whether a cell's cgroup, made as `entered`, can be given to the next cell of the same limits (cgroup_spare.c). */
+bool cgroup_as_new(const struct launch_cgroup *cg);
+
 /* Writes text to a file of a cgroup; 0 or -1 with errno. */
 int cgroup_write(int dir, const char *file, const char *text);
 /* Reads a file of a cgroup into dst as a C string; bytes or -1. */

@@ -1,7 +1,7 @@
 /* child.c: the fork and exec of roles and sandboxes; what the operator has done is in installer.c.
  *
  * Order in the child, each step for a reason: signals to their defaults; cgroup while still root;
- * uid, never 0 for a sandbox; the image; the death signal after the changes of ids, which would clear it; then a
+ * uid, never 0 for a sandbox; the image, and the uids of cells; the death signal after the changes of ids, which would clear it; then a
  * look whether the parent died in between; descriptors; exec. */
 #include "sandbox/launch/child.h"
 
@@ -46,7 +46,7 @@ static void reset_signals(void)
  * out of the way, so that none overwrites one still to come. */
 static int place_fds(const int *fds, unsigned n)
 {
-	int high[CHILD_MAX_FDS];
+	int high[CHILD_MAX_FDS + 1];
 
 	for (unsigned i = 0; i < n; i++) {
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH_FD);
@@ -88,17 +88,29 @@ static int write_own(const char *path, const char *text)
  * is its working folder: so it is bound to a place that has one. The user namespace that this takes has the
  * child's own ids and is all the child will ever have been in; its capabilities end with exec.
  *
+ * Where cells have uids of their own, it has those too, and another one is made in it.
+ *
  * Must: run as the child's last uid. Must not: leave the working folder there, nor change a mount the host
  * sees: the new namespace's are slaves, and are made private before. */
-static int bring_image(const struct child_image *m)
+static int enter_own(const struct child_plan *p, struct child_helper *mapper)
 {
+	const struct child_image *m = p->image;
+
 	/* after a change of uid the files in /proc/self would be root's */
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) || fchdir(m->dir) ||
-	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
-	    write_own("/proc/self/setgroups", "deny") ||
-	    write_own("/proc/self/uid_map", m->uid_map) ||
-	    write_own("/proc/self/gid_map", m->gid_map))
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) || (m && fchdir(m->dir)) ||
+	    unshare(CLONE_NEWUSER | (m ? CLONE_NEWNS : 0)))
 		return -1;
+	if (p->ids)
+		return child_ids_outer(mapper);
+	return write_own("/proc/self/setgroups", "deny") ||
+			       write_own("/proc/self/uid_map", m->uid_map) ||
+			       write_own("/proc/self/gid_map", m->gid_map)
+		       ? -1
+		       : 0;
+}
+
+static int bind_image(void)
+{
 	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount(".", CHILD_IMAGE_AT, NULL, MS_BIND | MS_REC, NULL))
 		return -1;
@@ -115,17 +127,27 @@ void child_image_make(struct child_image *ret, int dir, uint32_t uid, uint32_t g
 static _Noreturn void child_main(const struct child_plan *p)
 {
 	int program = fcntl(p->program, F_DUPFD_CLOEXEC, HIGH_FD);
+	struct child_helper mapper = {0, -1, -1};
+	int fds[CHILD_MAX_FDS + 1], ids = -1;
 
 	reset_signals();
 	if (p->cgroup && join_v1(p->cgroup))
 		fail("cannot join the cgroup");
+	if (p->ids && child_ids_begin(p->ids, &mapper))
+		fail("cannot fork");
 	if (p->change_uid && become(p->uid))
 		fail("cannot change to an unprivileged uid");
-	if (p->image && bring_image(p->image))
+	if ((p->image || p->ids) && enter_own(p, &mapper))
+		fail("cannot make a user namespace");
+	if (p->image && bind_image())
 		fail("cannot bring the image in");
+	if (p->ids && (ids = child_ids_inner(p->ids)) < 0)
+		fail("cannot make the cells' user namespace");
 	if (prctl(PR_SET_PDEATHSIG, p->death_signal, 0, 0, 0) || getppid() != p->parent)
 		fail("the parent has gone");
-	if (program < 0 || place_fds(p->fds, p->nfds))
+	memcpy(fds, p->fds, p->nfds * sizeof(*fds));
+	fds[p->nfds] = ids;
+	if (program < 0 || place_fds(fds, p->nfds + (p->ids ? 1 : 0)))
 		fail("cannot place the descriptors");
 	execveat(program, "", p->argv, p->envp, AT_EMPTY_PATH);
 	fail(strerrorname_np(errno));

@@ -15,6 +15,24 @@ struct child_image {
 };
 void child_image_make(struct child_image *ret, int dir, uint32_t uid, uint32_t gid);
 
+/* A user namespace for the program, which is the descriptor after all others of it: inside, the child's uid is 1000 and
+ * those of cells begin at LAUNCH_CELL_UID; gids are the same numbers (child_ids.c). As root only. Made with
+ * child_ids_make before the fork. */
+struct child_ids {
+	uint32_t own;
+	char outer[64], inner[64];
+};
+void child_ids_make(struct child_ids *ret, uint32_t own, uint32_t cells);
+struct child_helper {
+	pid_t pid;
+	int to, from;
+};
+/* In this order, all in the child: while it is root; when it is in a new user namespace as own; then, the namespace's
+ * descriptor, or -1. */
+int child_ids_begin(const struct child_ids *ids, struct child_helper *ret);
+int child_ids_outer(struct child_helper *p);
+int child_ids_inner(const struct child_ids *ids);
+
 struct child_plan {
 	int program;			/* executed by descriptor (execveat) */
 	char *const *argv, *const *envp;
@@ -26,6 +44,7 @@ struct child_plan {
 	uint32_t uid;
 	const struct launch_cgroup *cgroup;	/* joined before exec; or NULL */
 	const struct child_image *image;	/* or NULL */
+	const struct child_ids *ids;		/* or NULL */
 };
 
 /* Forks. The parent gets the pid and, if ret_pidfd is not NULL, a pidfd; -1 on error. */

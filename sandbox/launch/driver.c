@@ -1,10 +1,10 @@
-/* driver.c: the language drivers in this binary. */
+/* driver.c: the language drivers in this binary, those of sessions and those of zygotes. */
 #include "sandbox/base/mem.h"
 #include "sandbox/launch/launch.h"
 
-/* sandbox/guest/drivers/driver.*, by the Makefile */
+/* sandbox/guest/drivers, by the Makefile */
 extern const char driver_py[], driver_py_end[], driver_js[], driver_js_end[],
-	driver_sh[], driver_sh_end[];
+	driver_sh[], driver_sh_end[], zygote_py[], zygote_py_end[];
 
 static const struct launch_driver drivers[] = {
 	{"python", "driver.py", driver_py, driver_py_end},
@@ -12,10 +12,30 @@ static const struct launch_driver drivers[] = {
 	{"bash", "driver.sh", driver_sh, driver_sh_end},
 };
 
+static const struct launch_driver zygotes[] = {
+	{"python", "zygote.py", zygote_py, zygote_py_end},
+};
+
+static const struct launch_driver *find(const struct launch_driver *list, size_t n,
+					const char *runtime)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].runtime, runtime))
+			return &list[i];
+	return NULL;
+}
+
 const struct launch_driver *launch_driver(const char *runtime)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(drivers); i++)
-		if (!strcmp(drivers[i].runtime, runtime))
-			return &drivers[i];
+	return find(drivers, ARRAY_LEN(drivers), runtime);
+}
+
+const struct launch_driver *launch_zygote_driver(const char *runtime)
+{
+	const struct launch_driver *d = find(zygotes, ARRAY_LEN(zygotes), runtime);
+
+	for (unsigned i = 0; d && i < pol_runtimes_count; i++)
+		if (!strcmp(pol_runtimes[i].name, runtime))
+			return strcmp(pol_runtimes[i].zygote, d->file) ? NULL : d;
 	return NULL;
 }

@@ -17,9 +17,12 @@
 #define DEFAULT_UID_BASE 1900000000u
 #define UID_BLOCKS 64
 #define UID_BLOCK_SIZE (HOST_MAX_UIDS + 8) /* the front's is among the last */
+#define ALL_UIDS (UID_BLOCKS * UID_BLOCK_SIZE) /* those of cells come after them */
 
 /* The guest's program, embedded by the Makefile. */
 extern const char guest_blob[], guest_blob_end[];
+/* What makes an interpreter a zygote; the same way. */
+extern const char cell_blob[], cell_blob_end[];
 
 static void note(struct launch_host *h, const char *text)
 {
@@ -198,7 +201,28 @@ static int load_guest(struct launch_host *h, struct err *e)
 		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
 		return err_sys(e, "the guest's memfd");
 	h->guest = fd_steal(&fd);
-	return 0;
+	h->cell_object =
+		fd_memfd("cell", cell_blob, (size_t)(cell_blob_end - cell_blob), e);
+	return h->cell_object < 0 ? -1 : 0;
+}
+
+/* Passwd or group with a row for each cell's uid, so that who asks for its name finds one. */
+static int load_cells_etc(struct launch_host *h, unsigned i, const char *text,
+			  struct err *e)
+{
+	AUTO_BUF b = {0};
+
+	buf_init(&b, 16384);
+	buf_str(&b, text);
+	for (unsigned id = LAUNCH_CELL_UID; id < LAUNCH_CELL_UID + GUEST_CELLS; id++)
+		if (i == 0)
+			buf_fmt(&b, "sandbox:x:%u:%u::/workspace:/bin/bash\n", id, id);
+		else
+			buf_fmt(&b, "sandbox:x:%u:\n", id);
+	if (b.failed)
+		return err_set(e, ERR_LIMIT, "no memory");
+	h->cells_etc[i] = fd_memfd("etc", b.p, b.n, e);
+	return h->cells_etc[i] < 0 ? -1 : 0;
 }
 
 static int load_etc(struct launch_host *h, struct err *e)
@@ -216,7 +240,12 @@ static int load_etc(struct launch_host *h, struct err *e)
 		h->etc[i] = fd_memfd("etc", text[i], strlen(text[i]), e);
 		if (h->etc[i] < 0)
 			return -1;
+		h->cells_etc[i] = h->etc[i];
 	}
+	if (!h->max_zygotes)
+		return 0;
+	if (load_cells_etc(h, 0, text[0], e) || load_cells_etc(h, 1, text[1], e))
+		return -1;
 	return 0;
 }
 
@@ -288,8 +317,8 @@ static void find_top_dirs(struct launch_host *h)
 
 /* --- uids --------------------------------------------------------------------------------------- */
 
-/* In a container few uids may exist; then a lower range is taken. */
-static uint32_t usable_uid_base(uint32_t want)
+/* How many there are from that one on. */
+static uint64_t uids_from(uint32_t first)
 {
 	AUTO_BUF b = {0};
 	struct sv rest, line;
@@ -297,7 +326,7 @@ static uint32_t usable_uid_base(uint32_t want)
 
 	buf_init(&b, 4096);
 	if (fd_read_file("/proc/self/uid_map", &b, NULL))
-		return want;
+		return UINT32_MAX;
 	rest = buf_view(&b);
 	while (sv_cut(&rest, '\n', &more, &line)) {
 		uint64_t field[3] = {0, 0, 0}; /* inside, outside, count */
@@ -308,11 +337,16 @@ static uint32_t usable_uid_base(uint32_t want)
 		while (sv_cut(&line, ' ', &m, &part))
 			if (part.n && n < 3 && !sv_to_u64(part, &field[n]))
 				n++;
-		if (n == 3 && want >= field[0] &&
-		    want - field[0] + UID_BLOCKS * UID_BLOCK_SIZE < field[2])
-			return want;
+		if (n == 3 && first >= field[0] && first - field[0] < field[2])
+			return field[2] - (first - field[0]);
 	}
-	return 40000;
+	return 0;
+}
+
+/* In a container few uids may exist; then a lower range is taken. */
+static uint32_t usable_uid_base(uint32_t want)
+{
+	return uids_from(want) > ALL_UIDS ? want : 40000;
 }
 
 uint32_t launch_front_uid(uint32_t uid_base)
@@ -330,6 +364,8 @@ uint32_t launch_fetch_uid(uint32_t uid_base)
 	return launch_front_uid(uid_base) + 2;
 }
 
+#define NO_BLOCK UINT32_MAX
+
 /* Servers of one host take different blocks of uids: each holds a lock on its block's byte for as
  * long as it lives. Without the file (a read-only /run) all take the first, which is said. */
 static uint32_t take_uid_block(struct launch_host *h)
@@ -346,15 +382,38 @@ static uint32_t take_uid_block(struct launch_host *h)
 	note(h,
 	     "no block of uids of its own (/run/fumehood.uids): another server's sandboxes may "
 	     "have the same");
-	return 0;
+	return NO_BLOCK;
+}
+
+/* Those of cells: after all that sandboxes may have, a block for each server there too. In a range of the operator's
+ * there is one server, and they come right after its own. Where there are fewer uids, there are fewer zygotes; without
+ * the lock there are none, for another server's cells may have the same. */
+static void find_cell_uids(struct launch_host *h, uint32_t base, uint32_t block,
+			   bool given)
+{
+	const uint32_t servers = given ? 1 : UID_BLOCKS;
+	const uint32_t first = base + (given ? UID_BLOCK_SIZE : ALL_UIDS);
+	const uint64_t each = uids_from(first) / servers / GUEST_CELLS;
+
+	if (block == NO_BLOCK)
+		return;
+	h->max_zygotes =
+		each < LAUNCH_MAX_ZYGOTES ? (uint32_t)each : LAUNCH_MAX_ZYGOTES;
+	h->cells_base = first + block * h->max_zygotes * GUEST_CELLS;
 }
 
 static void find_uids(struct launch_host *h, const struct launch_host_opts *o)
 {
+	const uint32_t base =
+		usable_uid_base(o->uid_base ? o->uid_base : DEFAULT_UID_BASE);
+	uint32_t block = 0;
+
 	h->facts.root = geteuid() == 0;
-	h->uid_base = usable_uid_base(o->uid_base ? o->uid_base : DEFAULT_UID_BASE);
 	if (h->facts.root && !o->uid_base)
-		h->uid_base += take_uid_block(h) * UID_BLOCK_SIZE;
+		block = take_uid_block(h);
+	h->uid_base = base + (block == NO_BLOCK ? 0 : block * UID_BLOCK_SIZE);
+	if (h->facts.root)
+		find_cell_uids(h, base, block, o->uid_base != 0);
 	h->uid_count = o->uid_count && o->uid_count < HOST_MAX_UIDS ? o->uid_count
 								    : HOST_MAX_UIDS;
 }
@@ -368,8 +427,9 @@ int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
 
 	if (!h)
 		return err_set(e, ERR_LIMIT, "no memory");
-	h->bwrap = h->guest = h->null = h->uid_lock = h->image = -1;
+	h->bwrap = h->guest = h->null = h->uid_lock = h->image = h->cell_object = -1;
 	memset(h->etc, -1, sizeof(h->etc));
+	memset(h->cells_etc, -1, sizeof(h->cells_etc));
 	memset(h->filters, -1, sizeof(h->filters));
 	find_uids(h, o);
 	launch_cgroups_open(&h->cgroups, why, sizeof(why));
@@ -404,11 +464,15 @@ void launch_host_free(struct launch_host *h)
 		return;
 	fd_close(&h->bwrap);
 	fd_close(&h->guest);
+	fd_close(&h->cell_object);
 	fd_close(&h->null);
 	fd_close(&h->uid_lock);
 	fd_close(&h->image);
-	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
+	for (unsigned i = 0; i < HOST_ETC_FILES; i++) {
+		if (h->cells_etc[i] != h->etc[i])
+			fd_close(&h->cells_etc[i]);
 		fd_close(&h->etc[i]);
+	}
 	for (unsigned i = 0; i < ARRAY_LEN(h->filters); i++)
 		fd_close(&h->filters[i]);
 	launch_cgroups_close(&h->cgroups);

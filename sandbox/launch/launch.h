@@ -48,7 +48,8 @@ struct launch_cgroup {
 	const struct launch_cgroups *in;	/* borrowed */
 	char name[96];
 	int dir[LAUNCH_CG_MAX];		/* owned */
-	int join[LAUNCH_CG_MAX];	/* v1: `tasks`, open for writing "0"; else -1 */
+	int join[LAUNCH_CG_MAX];	/* v1: `tasks`, a cell's in v2: `cgroup.procs`, open for writing "0";
+					 * else -1 */
 	unsigned ndirs;
 	int counter[LAUNCH_CG_COUNTERS]; /* owned, open for reading; -1: not there */
 	int oom_event;			/* v1: eventfd, readable at an OOM kill; else -1 */
@@ -119,6 +120,7 @@ struct launch_sandbox {
 	int guest_pidfd;	/* owned; launch_sandbox_up sets it; -1 until then */
 	uint32_t uid_slot;	/* root: which host uid is in use */
 	bool reaped;
+	struct launch_zygote *zygote;	/* owned; of launch_zygote only, else NULL */
 };
 
 /* Starts a sandbox and hands it the run; returns at once, the guest answers on ctl. */
@@ -155,6 +157,9 @@ struct launch_driver {
 /* NULL: the runtime has none, each of its calls is a program of its own. Static. */
 const struct launch_driver *launch_driver(const char *runtime);
 
+/* What a zygote runs, of a runtime whose row names it. NULL: each run of it starts an interpreter. Static. */
+const struct launch_driver *launch_zygote_driver(const char *runtime);
+
 /* The guest has said that it is up: finds its process, bwrap's only child, by the host's own view.
  * Nothing the guest sends is taken for a pidfd: it could send one of anybody's. */
 void launch_sandbox_up(struct launch_sandbox *s);
@@ -162,6 +167,61 @@ void launch_sandbox_up(struct launch_sandbox *s);
 void launch_sandbox_kill(struct launch_sandbox *s, int step);
 /* Reaps bwrap if it has ended and removes the cgroup; true when nothing is left. */
 bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s);
+
+/* --- zygotes and cells ------------------------------------------------------------------------ */
+/* A run_code of a runtime that has a zygote's driver can be given to a *cell* (sandbox/guest/guest.h, zygotes): the
+ * code then finds an interpreter that is warm, and under every limit, before it is there. A cell is under the same limits
+ * as launch_sandbox would give the same plan, but for those of time, which are the caller's to keep.
+ *
+ *	launch_zygote        GUEST_ZYGOTE_UP
+ *	launch_cell_make     GUEST_CELL_MADE, and the line is readable: launch_cell_ready
+ *	launch_cell_run      the code, once
+ *	launch_cell_usage    at any time until it is gone
+ *	                     GUEST_ENDED (or GUEST_FAILED): launch_cell_gone until it says so
+ *
+ * A cell has a cgroup of its own, and as root a host uid of its own; as an ordinary user all that is in the
+ * sandbox has that user's. All in one zygote's sandbox is one principal's. Whatever fails here, fails before the code was
+ * sent: the run can then be given to launch_sandbox. */
+
+/* How many zygotes at a time, as root: each has GUEST_CELLS uids, beside those of sandboxes. */
+#define LAUNCH_MAX_ZYGOTES 32
+#define LAUNCH_CELL_UID 2000u	/* the first cell's, inside */
+
+/* Starts the sandbox. It ends as any other: launch_sandbox_up, _kill, _gone. ERR_UNAVAILABLE: it will not work later
+ * either. */
+int launch_zygote(struct launch_host *h, const struct plan *plan, struct launch_sandbox *ret,
+		  struct err *e);
+
+struct launch_cell_order {
+	uint64_t id;		/* the caller's, not 0; the guest's answers carry it */
+	int out_fd, err_fd;	/* write ends of pipes; they stay the caller's */
+};
+struct launch_cell {
+	uint64_t id;
+	int line;		/* owned, non-blocking; to wait on, until it is ready */
+	struct launch_cgroup cgroup; /* oom_event as a sandbox's */
+	struct launch_usage before; /* what its making has used */
+	bool ready;
+	uint32_t uid_slot;
+	struct launch_zygote *of; /* shared with the sandbox, whichever lives longer */
+};
+/* Orders one of the same plan as the zygote; returns at once. */
+int launch_cell_make(struct launch_host *h, struct launch_sandbox *zygote,
+		     const struct launch_cell_order *o, struct launch_cell *ret, struct err *e);
+/* The line is readable. 1: it waits for its code, and what it has used so far is not the code's; 0 not yet; -1 it has
+ * ended. */
+int launch_cell_ready(struct launch_cell *c);
+/* Sends the code, a sealed memfd, and stdin, a memfd or the read end of a pipe, or -1: nothing. The descriptors stay
+ * the caller's. -1: it has nothing of the code; kill it. */
+int launch_cell_run(struct launch_cell *c, int code_fd, int stdin_fd, struct err *e);
+/* Since it was ready. The peak counts what it had then, too. */
+void launch_cell_usage(const struct launch_cell *c, struct launch_usage *ret);
+/* SIGKILL to all of it: asks the guest, and sees to its cgroup itself. Idempotent. */
+void launch_cell_kill(const struct launch_sandbox *zygote, const struct launch_cell *c);
+/* True when nothing of it is left; its cgroup and uid are free then, its line closed. To be asked when the guest has
+ * said that it ended, or the whole sandbox has gone: a cell that is being made is not in its cgroup yet. Again within
+ * milliseconds where it is false: the kernel is still at it. */
+bool launch_cell_gone(struct launch_host *h, struct launch_cell *c);
 
 /* --- what the operator has done -------------------------------------------------------------- */
 /* A program of the host, run in the foreground with all rights of the operator: pip, npm. */

@@ -105,9 +105,8 @@ static int filter_of(const struct launch_host *h, const struct pol_runtime *rt)
 	return own >= 0 ? own : h->filters[POL_MAX_RUNTIMES];
 }
 
-/* The plan in the guest's words. */
-static void describe(const struct launch_host *h, const struct plan *plan,
-		     const struct launch_io *io, struct guest_run *r)
+void host_describe(const struct launch_host *h, const struct plan *plan,
+		   const struct launch_io *io, struct guest_run *r)
 {
 	static const char *const command[] = {"-c", NULL};
 	const struct pol_limits *l = pol_plan_limits(plan);
@@ -149,12 +148,12 @@ static void describe(const struct launch_host *h, const struct plan *plan,
 }
 
 /* bwrap reads /etc's files to their end: each sandbox needs its own read offset. */
-static int open_etc(const struct launch_host *h, int *fds, struct err *e)
+static int open_etc(const int *etc, int *fds, struct err *e)
 {
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++) {
 		char path[40];
 
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", h->etc[i]);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", etc[i]);
 		fds[i] = open(path, O_RDONLY | O_CLOEXEC);
 		if (fds[i] < 0)
 			return err_sys(e, "open a file for /etc");
@@ -162,24 +161,27 @@ static int open_etc(const struct launch_host *h, int *fds, struct err *e)
 	return 0;
 }
 
-static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int guest_end,
-		       int complaints, struct err *e)
+/* cell_uid 0: there are no cells, or none with a uid of its own. */
+static int start_bwrap(struct launch_host *h, struct launch_sandbox *s,
+		       const int ends[2], uint32_t cell_uid, struct err *e)
 {
 	char *const envp[] = {NULL};
 	struct child_image image;
-	int fds[5 + HOST_ETC_FILES] = {h->null, complaints, complaints, guest_end,
-				       h->guest};
+	struct child_ids ids;
+	int fds[HOST_FDS] = {h->null, ends[1], ends[1], ends[0], h->guest};
 	int bad;
 
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fds[5 + i] = -1;
-	bad = open_etc(h, fds + 5, e);
+	bad = open_etc(cell_uid ? h->cells_etc : h->etc, fds + 5, e);
 	if (h->image >= 0)
 		host_image(h, s->uid_slot, &image);
+	if (cell_uid)
+		child_ids_make(&ids, h->uid_base + s->uid_slot, cell_uid);
 	if (!bad) {
 		s->pid = child_start(
 			&(struct child_plan){.program = h->bwrap,
-					     .argv = h->argv,
+					     .argv = cell_uid ? h->cells_argv : h->argv,
 					     .envp = envp,
 					     .fds = fds,
 					     .nfds = ARRAY_LEN(fds),
@@ -188,7 +190,8 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s, int gues
 					     .change_uid = h->facts.root,
 					     .uid = h->uid_base + s->uid_slot,
 					     .cgroup = &s->cgroup,
-					     .image = h->image >= 0 ? &image : NULL},
+					     .image = h->image >= 0 ? &image : NULL,
+					     .ids = cell_uid ? &ids : NULL},
 			&s->pidfd, e);
 		bad = s->pid < 0;
 	}
@@ -207,52 +210,45 @@ static void release(struct launch_host *h, struct launch_sandbox *s)
 		h->uid_taken[s->uid_slot] = false;
 }
 
-static int send_run(struct launch_host *h, struct launch_sandbox *s,
-		    const struct plan *plan, const struct launch_io *io, struct err *e)
+static int send_run(struct launch_host *h, const struct host_start *how, int line,
+		    struct err *e)
 {
 	struct ipc_msg m;
 	struct guest_run r;
 
-	describe(h, plan, io, &r);
+	host_describe(h, how->plan, how->io, &r);
 	ipc_start(&m, GUEST_RUN, 1);
 	guest_put_run(&m, &r);
-	return ipc_send(s->ctl, &m, e);
+	return ipc_send(line, &m, e);
 }
 
-static int send_open(struct launch_host *h, struct launch_sandbox *s,
-		     const struct plan *plan, struct err *e)
+static int send_open(struct launch_host *h, const struct host_start *how, int line,
+		     struct err *e)
 {
 	static const struct launch_io none = {-1, -1, -1, -1, -1};
 	struct ipc_msg m;
 	struct guest_run r;
 
-	describe(h, plan, &none, &r);
+	host_describe(h, how->plan, &none, &r);
 	r.filter_fd = filter_of(h, NULL);
 	ipc_start(&m, GUEST_OPEN, 1);
 	guest_put_open(&m, &r);
-	return ipc_send(s->ctl, &m, e);
+	return ipc_send(line, &m, e);
 }
 
-/* io NULL: a session, which has more processes of its own, and goes on when one of its programs runs
- * out of memory. */
-static int make_cgroup(struct launch_host *h, struct launch_sandbox *s,
-		       const struct plan *plan, const struct launch_io *io,
-		       struct err *e)
+static int make_cgroup(struct launch_host *h, const struct host_start *how,
+		       struct launch_cgroup *ret, struct err *e)
 {
-	struct pol_limits l = *pol_plan_limits(plan);
-
-	if (!io)
-		l.processes += GUEST_SPARE_PROCESSES;
-	if (launch_cgroup_make(&h->cgroups, &l, &s->cgroup, e))
+	if (launch_cgroup_make(&h->cgroups, &how->limits, ret, e))
 		return -1;
-	if (!io && h->cgroups.kind == LAUNCH_CG_V2 &&
-	    cgroup_write(s->cgroup.dir[0], "memory.oom.group", "0"))
+	if (how->goes_on && h->cgroups.kind == LAUNCH_CG_V2 &&
+	    cgroup_write(ret->dir[0], "memory.oom.group", "0"))
 		return err_sys(e, "memory.oom.group");
 	return 0;
 }
 
-static int start(struct launch_host *h, const struct plan *plan,
-		 const struct launch_io *io, struct launch_sandbox *ret, struct err *e)
+int host_start(struct launch_host *h, const struct host_start *how,
+	       struct launch_sandbox *ret, struct err *e)
 {
 	struct launch_sandbox s = {.pid = -1,
 				   .pidfd = -1,
@@ -264,14 +260,15 @@ static int start(struct launch_host *h, const struct plan *plan,
 
 	if (h->facts.root && take_uid(h, &s.uid_slot, e))
 		return -1;
-	bad = make_cgroup(h, &s, plan, io, e) || fd_socketpair(line, e) ||
+	bad = make_cgroup(h, how, &s.cgroup, e) || fd_socketpair(line, e) ||
 	      fd_pipe(complaints, e);
 	s.ctl = line[0];
 	s.complaints = complaints[0];
 	/* the request is in the socket before the guest exists: no round trip at start */
-	bad = bad || (io ? send_run(h, &s, plan, io, e) : send_open(h, &s, plan, e)) ||
-	      fd_set_nonblock(s.ctl) || fd_set_nonblock(s.complaints) ||
-	      start_bwrap(h, &s, line[1], complaints[1], e);
+	bad = bad || how->send(h, how, s.ctl, e) || fd_set_nonblock(s.ctl) ||
+	      fd_set_nonblock(s.complaints) ||
+	      start_bwrap(h, &s, (const int[2]){line[1], complaints[1]}, how->cell_uid,
+			  e);
 	fd_close(&line[1]);
 	fd_close(&complaints[1]);
 	launch_cgroup_joined(&s.cgroup);
@@ -288,13 +285,24 @@ int launch_sandbox(struct launch_host *h, const struct plan *plan,
 		   const struct launch_io *io, struct launch_sandbox *ret,
 		   struct err *e)
 {
-	return start(h, plan, io, ret, e);
+	return host_start(h,
+			  &(struct host_start){.plan = plan,
+					       .io = io,
+					       .limits = *pol_plan_limits(plan),
+					       .send = send_run},
+			  ret, e);
 }
 
 int launch_session(struct launch_host *h, const struct plan *plan,
 		   struct launch_sandbox *ret, struct err *e)
 {
-	return start(h, plan, NULL, ret, e);
+	struct host_start how = {.plan = plan,
+				 .limits = *pol_plan_limits(plan),
+				 .goes_on = true,
+				 .send = send_open};
+
+	how.limits.processes += GUEST_SPARE_PROCESSES;
+	return host_start(h, &how, ret, e);
 }
 
 /* The compiler's step, or what is run after it: that is given no code any more. */
@@ -326,7 +334,7 @@ int launch_call(struct launch_host *h, struct launch_sandbox *s,
 	AUTO_FD text = -1;
 	struct ipc_msg m;
 
-	describe(h, plan, &call->io, &c.run);
+	host_describe(h, plan, &call->io, &c.run);
 	if (slot && !d)
 		return err_set(e, ERR_INVALID, "no interpreter of %s can stay",
 			       rt ? rt->title : "a bare argv");
@@ -417,5 +425,6 @@ bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s)
 				       launch_cgroup_remove(&s->cgroup))
 		return false;
 	release(h, s);
+	zygote_ended(h, s);
 	return true;
 }

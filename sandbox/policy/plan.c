@@ -381,3 +381,22 @@ bool pol_plan_timeout_clamped(const struct plan *p)
 {
 	return p->timeout_clamped;
 }
+
+bool pol_plan_shares_cells(const struct plan *a, const struct plan *b)
+{
+	struct pol_limits l = a->limits;
+
+	l.wall_ms = b->limits.wall_ms;
+	l.output_bytes = b->limits.output_bytes;
+	return a->tool == b->tool && a->runtime == b->runtime &&
+	       a->has_argv == b->has_argv && a->program_memory == b->program_memory &&
+	       !strcmp(a->interpreter, b->interpreter) &&
+	       !strcmp(a->compiler, b->compiler) &&
+	       !strcmp(a->principal, b->principal) &&
+	       l.processes == b->limits.processes &&
+	       l.cpu_millis == b->limits.cpu_millis &&
+	       l.open_files == b->limits.open_files &&
+	       l.memory_bytes == b->limits.memory_bytes &&
+	       l.workspace_bytes == b->limits.workspace_bytes &&
+	       l.tmp_bytes == b->limits.tmp_bytes;
+}

@@ -48,6 +48,9 @@ struct pol_runtime {
 	const char *file;		/* name of the code file in the workspace, "main.py" */
 	const char *driver;		/* what keeps its interpreter in a session: "driver.py"; "": each
 					 * call is a program of its own */
+	const char *zygote;		/* what makes its interpreter one that runs are forked from: "zygote.py";
+					 * "": it is started for each */
+	const char *const *preload;	/* modules such a one has loaded ahead */
 	const char *const *env;		/* "NAME=value", beyond the base environment */
 	const char *const *syscalls;	/* names allowed beyond the base list */
 	const char *const *etc;		/* below /etc: what sandboxes show of it where it is there */
@@ -149,5 +152,7 @@ const char *pol_plan_principal(const struct plan *p);
 enum pol_tool pol_plan_tool(const struct plan *p);
 bool pol_plan_has_argv(const struct plan *p);
 bool pol_plan_timeout_clamped(const struct plan *p);
+/* Whether a sandbox made for one can serve the other: all is the same but what is the run's own (time, output). */
+bool pol_plan_shares_cells(const struct plan *a, const struct plan *b);
 
 #endif

@@ -79,18 +79,23 @@ void run_ask_kernel(struct run *r)
 	}
 }
 
+void run_take_usage(struct run *r, const struct launch_usage *use)
+{
+	r->evidence.oom_kills = use->oom_kills || !r->oom_seen ? use->oom_kills : 1;
+	r->evidence.pids_denied = use->pids_denied;
+	r->evidence.disk_full = run_disk_is_full(r->workspace_fd);
+	r->result.limits_degraded = use->limits_gone;
+	r->result.cpu_us = use->cpu_us;
+	r->result.peak_memory_bytes = use->peak_memory_bytes;
+}
+
 void run_gather(struct run *r)
 {
 	struct launch_usage use;
 
 	run_ask_kernel(r);
 	launch_cgroup_usage(&r->sandbox.cgroup, &use);
-	r->evidence.oom_kills = use.oom_kills || !r->oom_seen ? use.oom_kills : 1;
-	r->evidence.pids_denied = use.pids_denied;
-	r->evidence.disk_full = run_disk_is_full(r->workspace_fd);
-	r->result.limits_degraded = use.limits_gone;
-	r->result.cpu_us = use.cpu_us;
-	r->result.peak_memory_bytes = use.peak_memory_bytes;
+	run_take_usage(r, &use);
 }
 
 static void fill_result(struct run *r)
@@ -113,6 +118,10 @@ void run_close_books(struct run *r)
 	struct ipc_msg m;
 
 	fill_result(r);
+	r->result.trace.recorded_us = r->launched_us;
+	r->result.trace.started_us = r->started_us;
+	r->result.trace.ended_us = r->ended_us;
+	r->result.trace.closed_us = loop_now_us();
 	r->state = RUN_CLOSING;
 	loop_timer_stop(&r->k->loop, &r->timer);
 	ipc_start(&m, LED_OUTCOME, r->id);

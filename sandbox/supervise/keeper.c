@@ -5,7 +5,7 @@
  * ended at once and the process with it. The auth role gone: nobody's calls can be told from
  * anybody's, so it ends in order, as without a front. Killed: bwrap and its guest die with this process
  * (--die-with-parent), and the process that started the roles removes the cgroups. */
-#include "sandbox/supervise/keeper.h"
+#include "sandbox/supervise/stock.h"
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
@@ -27,7 +27,7 @@
 
 static void end_if_idle(struct keeper *k)
 {
-	if (k->front_gone && !k->runs && !k->sessions)
+	if (k->front_gone && !k->runs && !k->sessions && !k->stocks)
 		loop_stop(&k->loop);
 }
 
@@ -81,6 +81,7 @@ void keeper_end(struct keeper *k)
 	auth_drop_all(k);
 	stop_all(k, VERDICT_CANCEL);
 	ses_end_all(k, "server_stopped");
+	stock_end_all(k);
 	end_if_idle(k);
 }
 
@@ -444,6 +445,7 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 			   .ledger = o->ledger_sock,
 			   .max_runs = o->max_runs,
 			   .max_queue = o->max_queue,
+			   .warm_cells = o->warm_cells,
 			   .max_sessions =
 				   o->max_sessions ? o->max_sessions : SUP_MAX_SESSIONS,
 			   .refusals = {.burst = 60, .per_s = 1}};

@@ -113,6 +113,7 @@ struct run {
 	bool begun;			/* the program of this step has started */
 	enum { STEP_ASK, STEP_ASK_AGAIN, STEP_KILL } step; /* of the ladder */
 	struct pipes pipes;		/* the front's ends, until it is told */
+	struct cell *cell;		/* stock.h; NULL: it has a sandbox of its own, or a session's */
 	struct launch_usage before;
 };
 
@@ -238,6 +239,9 @@ struct keeper {
 	struct ration refusals;		/* of sessions, that are recorded */
 	struct share *shares;
 	uint64_t turns;
+	struct stock *stocks;		/* of warm sandboxes; stock.h */
+	uint32_t warm_cells;		/* that may wait in them; 0: there are none */
+	uint64_t stock_not_before_us;	/* one has just failed */
 	bool front_gone, ledger_gone;
 };
 
@@ -257,7 +261,12 @@ run_action *call_action(enum run_state s, enum run_event ev);
 void run_record(struct run *r);		/* with its slot */
 void run_write_intent(struct run *r);	/* without one: it will not run */
 void run_refuse_unrecorded(struct run *r);
-void run_gather(struct run *r);		/* the counters, while the cgroup is there */
+/* The counters, while the cgroup is there; of a run with a cell, cells.c has read them. */
+void run_gather(struct run *r);
+void run_take_usage(struct run *r, const struct launch_usage *use);
+void run_launch(struct run *r);		/* in a sandbox of its own */
+/* The front gets the read ends of p, which are closed here. -1: it does not take them. */
+int run_tell_start(struct run *r, struct pipes *p, struct err *e);
 void run_close_books(struct run *r);
 void run_tell_ended(struct run *r);	/* the result, which is not to be told yet */
 void run_answer(struct run *r);		/* now it may be; frees r */

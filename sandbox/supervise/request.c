@@ -182,6 +182,7 @@ static struct run *add_run(struct keeper *k, uint64_t id, const struct wire_run 
 	pipes_none(&r->pipes);
 	r->timer = (struct loop_timer){.on_due = run_on_timer, .arg = r};
 	r->ctl_io.fd = r->child_io.fd = r->oom_io.fd = -1;
+	r->result.trace.arrived_us = loop_now_us();
 	new_run_id(r->run_id);
 	while (*at)
 		at = &(*at)->next;
@@ -234,7 +235,9 @@ void run_new(struct keeper *k, uint64_t id, const struct wire_run *w,
 		refuse_unknown(r);
 	} else if (place(r, w, &r->failure)) {
 		record_refusal(r, sv_of(r->failure.cause));
-	} else if (!starts || !call_is_next(r)) {
-		tell_queued(r);
+	} else {
+		r->result.trace.planned_us = loop_now_us();
+		if (!starts || !call_is_next(r))
+			tell_queued(r);
 	}
 }

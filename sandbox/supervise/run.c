@@ -3,7 +3,7 @@
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/guest/guest.h"
-#include "sandbox/supervise/keeper.h"
+#include "sandbox/supervise/stock.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -35,6 +35,7 @@ static void run_free(struct run *r)
 	fd_close(&r->stdin_to);
 	if (r->is_call)
 		call_leave(r);
+	cell_leave(r);
 	mem_free(r->plan);
 	mem_free(r);
 	keeper_pump(k);
@@ -85,6 +86,7 @@ void run_answer(struct run *r)
 
 void run_record(struct run *r)
 {
+	r->result.trace.slot_us = loop_now_us();
 	share_take_slot(r);
 	run_write_intent(r);
 }
@@ -107,16 +109,13 @@ static void on_oom_ready(struct loop_io *io, uint32_t events);
 static void do_end(struct run *r);
 static bool try_gone(struct run *r);
 
-/* Hands the read ends to the front. The others stay in p. */
-static int open_pipes(struct run *r, struct pipes *p, struct err *e)
+int run_tell_start(struct run *r, struct pipes *p, struct err *e)
 {
 	struct wire_start start = {.output_max =
 					   pol_plan_limits(r->plan)->output_bytes};
 	struct ipc_msg m;
-	int bad = pipes_open(p, 2, r->open_stdin, e);
+	int bad;
 
-	if (bad)
-		return -1;
 	memcpy(start.run_id, r->run_id, sizeof(start.run_id));
 	memcpy(start.fds, p->from, sizeof(start.fds));
 	start.stdin_fd = p->in_to;
@@ -145,19 +144,14 @@ static int watch(struct run *r, struct err *e)
 	return r->oom_io.fd >= 0 ? loop_add(l, &r->oom_io, EPOLLIN, e) : 0;
 }
 
-static void do_launch(struct run *r)
+void run_launch(struct run *r)
 {
 	struct launch_io io = {r->code_fd, r->input_fd, r->stdin_fd, -1, -1};
 	struct pipes p;
 	int bad;
 
-	if (r->evidence
-		    .reason) { /* cancelled: in the queue, or while the intent was written */
-		run_close_books(r);
-		return;
-	}
-	r->launched_us = loop_now_us();
-	bad = open_pipes(r, &p, &r->failure);
+	bad = pipes_open(&p, 2, r->open_stdin, &r->failure) ||
+	      run_tell_start(r, &p, &r->failure);
 	if (!bad) {
 		io.out_fd = p.to[0];
 		io.err_fd = p.to[1];
@@ -179,6 +173,27 @@ static void do_launch(struct run *r)
 	loop_timer_set(&r->k->loop, &r->timer, START_MS);
 	if (watch(r, &r->failure))
 		do_end(r);
+}
+
+static void do_launch(struct run *r)
+{
+	const struct cell *c;
+
+	if (r->evidence
+		    .reason) { /* cancelled: in the queue, or while the intent was written */
+		run_close_books(r);
+		return;
+	}
+	r->launched_us = loop_now_us();
+	c = cell_take(r);
+	if (!c) {
+		run_launch(r);
+		return;
+	}
+	r->state = RUN_STARTING;
+	loop_timer_set(&r->k->loop, &r->timer, START_MS);
+	if (c->state == CELL_READY)
+		run_event(r, EV_STARTED);
 }
 
 /* --- STARTING, RUNNING ------------------------------------------------------------------------ */
@@ -301,8 +316,9 @@ static run_action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
 
 void run_event(struct run *r, enum run_event ev)
 {
-	run_action *act =
-		r->is_call ? call_action(r->state, ev) : actions[r->state][ev];
+	run_action *act = r->is_call ? call_action(r->state, ev)
+			  : r->cell  ? cell_action(r->state, ev)
+				     : actions[r->state][ev];
 
 	if (act) {
 		act(r);
@@ -310,7 +326,8 @@ void run_event(struct run *r, enum run_event ev)
 	}
 	log_msg(LOG_ERROR, "event=out_of_order run=%s state=%d got=%d", r->run_id,
 		r->state, ev);
-	if (!r->is_call && (r->state == RUN_STARTING || r->state == RUN_RUNNING))
+	if (!r->is_call && !r->cell &&
+	    (r->state == RUN_STARTING || r->state == RUN_RUNNING))
 		do_end(r);
 }
 

@@ -76,6 +76,16 @@ struct sup_compile {
 	uint64_t duration_us;
 };
 
+/* When what happened to a run in the keeper, CLOCK_MONOTONIC microseconds; 0: it did not. */
+struct sup_trace {
+	uint64_t arrived_us;	/* the request */
+	uint64_t planned_us;	/* checked, and it is known where it will run */
+	uint64_t slot_us;	/* it has waited for its turn */
+	uint64_t recorded_us;	/* its intent */
+	uint64_t started_us, ended_us; /* the program */
+	uint64_t closed_us;	/* all that it had started is dead, its counters are read */
+};
+
 struct sup_result {
 	char run_id[SUP_RUN_ID_SIZE];
 	enum sup_status status;
@@ -99,6 +109,8 @@ struct sup_result {
 	bool session_ended;	/* with all of it: why is in session_end */
 	enum sup_session_end session_end;
 	uint64_t rich_dropped;	/* rich lines that were not handed on; the client's own count */
+	struct sup_trace trace;
+	bool warm;		/* it ran in a cell that was waiting for it, or in one made of the same zygote */
 };
 /* Of a call in an interpreter: SUP_EXITED with the exit code the driver says; SUP_SIGNALED and so on when the
  * interpreter ended with it; SUP_TIMEOUT, SUP_CANCELLED, SUP_OUTPUT_LIMIT: it was interrupted, and killed if it did
@@ -353,6 +365,8 @@ struct sup_keeper_opts {
 	 * they must do. Where callers are told apart no one of them has more than a quarter; a single one has
 	 * all of them. */
 	uint32_t max_sessions;
+	/* Of all callers: cells that wait for one-shot runs (stock.h). 0: each starts anew */
+	uint32_t warm_cells;
 	const struct sup_image *image;	/* borrowed for as long as it runs; NULL: none */
 	int image_dir;			/* with an image: its folder, borrowed */
 };

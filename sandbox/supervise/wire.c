@@ -185,6 +185,14 @@ void wire_put_result(struct ipc_msg *m, const struct sup_result *r)
 	ipc_put_u32(m, r->lost_before);
 	ipc_put_u32(m, r->session_ended);
 	ipc_put_u32(m, r->session_end);
+	ipc_put_u32(m, r->warm);
+	ipc_put_u64(m, r->trace.arrived_us);
+	ipc_put_u64(m, r->trace.planned_us);
+	ipc_put_u64(m, r->trace.slot_us);
+	ipc_put_u64(m, r->trace.recorded_us);
+	ipc_put_u64(m, r->trace.started_us);
+	ipc_put_u64(m, r->trace.ended_us);
+	ipc_put_u64(m, r->trace.closed_us);
 }
 
 int wire_get_result(struct ipc_msg *m, struct sup_result *r)
@@ -208,6 +216,14 @@ int wire_get_result(struct ipc_msg *m, struct sup_result *r)
 	r->lost_before = ipc_get_u32(m);
 	r->session_ended = ipc_get_u32(m);
 	r->session_end = (enum sup_session_end)ipc_get_u32(m);
+	r->warm = ipc_get_u32(m);
+	r->trace = (struct sup_trace){.arrived_us = ipc_get_u64(m)};
+	r->trace.planned_us = ipc_get_u64(m);
+	r->trace.slot_us = ipc_get_u64(m);
+	r->trace.recorded_us = ipc_get_u64(m);
+	r->trace.started_us = ipc_get_u64(m);
+	r->trace.ended_us = ipc_get_u64(m);
+	r->trace.closed_us = ipc_get_u64(m);
 	r->rich_dropped = 0;
 	return ipc_end(m) && (unsigned)r->status < SUP_STATUS_COUNT &&
 			       (unsigned)r->session_end < SUP_SESSION_END_COUNT

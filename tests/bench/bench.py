@@ -1,17 +1,18 @@
-"""bench.py [--json] [PART...]: what a sandboxed run costs beside the same program bare and in plain
-bwrap, what a call in a session costs beside a Jupyter kernel, and a request over HTTP beside the
-TypeScript SDK's server. PART: runs, sessions, http; all.
+"""bench.py [--json] [PART...]: what a sandboxed run costs beside the same program bare, in plain bwrap and in
+other people's sandboxes, one at a time, many at once and for long; what a call in a session costs
+beside a Jupyter kernel, and a request over HTTP beside the TypeScript SDK's server. PART: runs,
+sessions, http; all, but http when BENCH_QUICK=1.
 
 All commands of the latency table are run in random order in each round, so that a noisy machine
 slows them alike: trust the ratios of one run before the milliseconds of two. Every answer is
 checked; a wrong one ends the bench with exit code 1. Nothing is discarded but the warm-up, which is
-checked too. No time makes it fail. Results go to build/bench/latest.json as well.
+checked too. No time makes it fail. Results go to build/bench/latest.json, .txt, .svg
+and .md (the table of README.md), and with the date in their names.
 """
 import json
 import os
 import platform
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -19,40 +20,61 @@ import sys
 import tempfile
 import time
 
+import burst
+import growth
+import latency
 import over_http
+import peers
+import plot
 import programs
 import report
 import servers
 import sessions
-from spawner import UID, Spawner, Wrong
+import start
+import sustained
+import targets
+from spawner import UID, Wrong
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "build", "bench")
 BINARY = os.environ.get("FUMEHOOD", os.path.join(ROOT, "build", "fumehood"))
-PARTS = ("runs", "sessions", "http")
-ROUNDS = max(1, int(os.environ.get("BENCH_ROUNDS", "80")))
-WARM_UP = 3
-AT_ONCE = (1, 2, 4, 8, 16)
-WEIGHT = {"python": 2}      # times a round
-MAX_RATIO, MAX_ROLE_MIB, MAX_READY_MS = 1.6, 4, 50
-OPTION_NAME = {"python": "bare python3 -c", "javascript": "bare node -e", "bash": "bare bash -c"}
-NOTES = (
-    "p50 p95 p99 by nearest rank; x: ratio of p50s; cpu: ms of CPU a run, all processes",
-    "plain bwrap: every namespace, no capability, /usr read-only, two tmpfs; no seccomp filter, "
-    "no Landlock, no cgroup, no record",
-)
+QUICK = os.environ.get("BENCH_QUICK") == "1"
+PARTS = ("runs", "sessions") if QUICK else ("runs", "sessions", "http")
+# 0: as many as their time allows; the parts that are not timed so scale with it
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "0"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "60" if QUICK else "300"))
+# of SECONDS; the rest is for what takes the time it takes
+SHARES = {"latency": 0.3, "first": 0.03, "sustained": 0.15, "start": 0.04, "growth": 0.1}
+CALLS = int(os.environ.get("BENCH_CALLS", "0"))     # 0: as many of these as growth's time allows
+MOST_CALLS = 300 if QUICK else 2000
 
 
 class Bench:
     def __init__(self):
         self.root = os.geteuid() == 0
+        self.bwrap = find_bwrap()
         self.dir = tempfile.mkdtemp(prefix="fumehood-bench-")
         os.chmod(self.dir, 0o711)
-        self.nonce, self.notes, self.opened, self.spawner = 0, [], [], None
-        self.bwrap, self.binary, self.out, self.rounds = find_bwrap(), BINARY, OUT, ROUNDS
+        # two benches, or one after another, do not count the same
+        self.nonce, self.notes, self.opened = random.randrange(1, 1 << 20), [], []
+        self.spawner, self.spawners, self.peers, self.absent = None, {}, [], []
+        self.binary, self.out = BINARY, OUT
+        self.quick, self.rounds, self.calls = QUICK, ROUNDS or (20 if QUICK else 80), max(10, CALLS or MOST_CALLS)
+        self.all_calls = CALLS > 0
+        self.bursts = (100,) if QUICK else (100, 1000)
+        self.in_flight = (1, 4, 16, 64) if QUICK else (1, 2, 4, 8, 16, 32, 64)
         self.has_sdk_server = os.path.isdir(
             os.path.join(OUT, "sdk_server", "node_modules", "@modelcontextprotocol", "server"))
         self.busy_percent, self.paths = None, {}
+
+    @staticmethod
+    def seconds(part):
+        return SHARES[part] * SECONDS
+
+    @staticmethod
+    def more(done, end):
+        """Whether there is to be one more round."""
+        return done < ROUNDS if ROUNDS else not done or time.monotonic() < end
 
     def next(self, n=1):
         self.nonce += n
@@ -77,8 +99,16 @@ class Bench:
         """The same for a server of UID, who may not reach this tree: from copies."""
         state = tempfile.mkdtemp(dir=self.dir)
         os.chown(state, UID, UID)
-        return [shutil.copy(BINARY, f"{self.dir}/fumehood"), "stdio",
-                "--bwrap", shutil.copy(self.bwrap, f"{self.dir}/bwrap"), "--state", state]
+        return [self.copied(BINARY), "stdio", "--bwrap", self.copied(self.bwrap), "--state", state]
+
+    def copied(self, path):
+        """Once: what runs cannot be written."""
+        copy = os.path.join(self.dir, os.path.basename(path))
+        return copy if os.path.exists(copy) else shutil.copy(path, copy)
+
+    def command_by_user(self):
+        """The same for a client that is root itself."""
+        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--", *self.command_of_user()]
 
     def keep(self, thing):
         self.opened.append(thing)
@@ -102,8 +132,11 @@ class Bench:
     def finish(self):
         for thing in self.opened:
             thing.discard()
-        if self.spawner:
-            self.spawner.discard()
+        for peer in self.peers:
+            peer.clean()
+        for spawner in (self.spawner, *self.spawners.values()):
+            if spawner:
+                spawner.discard()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -124,211 +157,6 @@ def version_of(bwrap):
     return shown.split()[1] if shown else "?"
 
 
-# --- latency ------------------------------------------------------------------------------------
-
-def latency_rows(b, languages):
-    """[{name, language, kind, run}]; run(nonce) -> milliseconds, or (milliseconds, CPU's)"""
-    rows = []
-
-    def add(name, kind, make_run):
-        rows.extend({"name": name.format(OPTION_NAME[lang]), "kind": kind, "language": lang,
-                     "run": make_run(lang), "ms": [], "cpu": []} for lang in languages)
-
-    def plain(kind):
-        return lambda lang: lambda nonce: b.spawner.ask(kind=kind, language=lang, nonce=nonce)
-
-    def calls(client):
-        return lambda lang: lambda nonce: client.call(lang, nonce)
-
-    add("{}", "bare", plain("bare"))
-    add("plain bwrap", "bwrap", plain("bwrap"))
-    if b.has_sdk:
-        add("run_code, TypeScript SDK", "sdk", calls(b.sdk(b.command())))
-    add("run_code, raw lines", "raw", calls(b.server()))
-    if b.root:
-        add("run_code, raw lines, as a user", "user",
-            calls(b.server(b.command_of_user(), as_user=True)))
-    return rows
-
-
-def others_running():
-    """Runnable tasks but for this one, once those of the last round have had time to end."""
-    time.sleep(0.01)
-    with open("/proc/loadavg") as f:
-        return int(re.match(r"\S+ \S+ \S+ (\d+)/", f.read()).group(1)) - 1
-
-
-def measure_latency(b, languages):
-    rows = latency_rows(b, languages)
-    for row in rows:
-        for _ in range(WARM_UP):
-            row["run"](b.next())
-    deck = [row for row in rows for _ in range(WEIGHT.get(row["language"], 1))]
-    busy = 0
-    for done in range(ROUNDS):
-        busy += others_running() > 0
-        for row in random.sample(deck, len(deck)):
-            took = row["run"](b.next())
-            ms, cpu = took if isinstance(took, list) else (took, None)
-            row["ms"].append(ms)
-            row["cpu"].append(cpu)
-        if done % 10 == 9:
-            b.say(f"latency: {done + 1} of {ROUNDS} rounds")
-    b.close(*b.opened)
-    b.busy_percent = round(100 * busy / ROUNDS)
-    return [finish_row(row, rows) for row in rows]
-
-
-def finish_row(row, rows):
-    p50 = {r["kind"]: report.percentile(r["ms"], 50) for r in rows
-           if r["language"] == row["language"]}
-    cpu = None if row["cpu"][0] is None else round(sum(row["cpu"]) / len(row["cpu"]), 3)
-    return {"name": row["name"], "language": row["language"], "kind": row["kind"],
-            **report.summary(row["ms"]), "cpu_ms": cpu,
-            "to_bare": round(p50[row["kind"]] / p50["bare"], 3),
-            "to_bwrap": round(p50[row["kind"]] / p50["bwrap"], 3)}
-
-
-# --- calls per second -----------------------------------------------------------------------------
-
-def rate_bwrap(b, n, seconds):
-    rate, used = b.spawner.ask(kind="bwrap", language="python", nonce=b.next(), at_once=n,
-                               seconds=seconds)
-    b.next(used)
-    return rate
-
-
-def rate_raw(b, n_servers, in_flight, seconds):
-    command = b.command()
-    made = [b.keep(servers.Server(command)) for _ in range(n_servers)]
-    for server in made:
-        server.initialize()
-    for server in made:
-        server.call("python", b.next())
-    rate, used = servers.rate(made, in_flight, "python", b.next(), seconds)
-    b.next(used)
-    b.close(*made)
-    return rate
-
-
-def rate_sdk(b, n, seconds):
-    made = b.sdk(b.command(), n)
-    made.call("python", b.next())
-    rate, used = made.rate("python", b.next(), seconds)
-    b.next(used)
-    b.close(made)
-    return rate
-
-
-def measure_rates(b):
-    seconds = min(5.0, max(0.3, 1.2 * ROUNDS / 100))
-    kinds = {
-        "plain bwrap, N at once": rate_bwrap,
-        "run_code, one server, N calls in flight": lambda b, n, s: rate_raw(b, 1, n, s),
-        "run_code, N clients, a server each": lambda b, n, s: rate_raw(b, n, 1, s),
-    }
-    if b.has_sdk:
-        kinds["run_code, N TypeScript SDK clients"] = rate_sdk
-    found = {name: {} for name in kinds}
-    cells = [(name, n) for name in kinds for n in AT_ONCE]
-    for name, n in random.sample(cells, len(cells)):
-        b.say(f"calls per second: {name}: {n}")
-        found[name][n] = round(kinds[name](b, n, seconds), 1)
-    return [{"name": name, "per_second": found[name]} for name in kinds]
-
-
-# --- start ----------------------------------------------------------------------------------------
-
-def measure_start(b):
-    """From before the fork to the reply to `initialize`, sent at once; and to the first result."""
-    ready, reopened, first = [], [], []
-    known = tempfile.mkdtemp(dir=b.dir)
-    for _ in range(max(5, ROUNDS // 4)):
-        for state, ms in random.sample([(None, ready), (known, reopened)], 2):
-            server = b.keep(servers.Server(b.command(state)))
-            ms.append(server.initialize())
-            server.call("python", b.next())
-            if state is None:
-                first.append((time.perf_counter() - server.began) * 1e3)
-            b.close(server)
-    rows = {"initialize answered, new state folder": ready,
-            "initialize answered, existing state folder": reopened,
-            "first run_code answered, new state folder": first}
-    return [{"name": name, **report.summary(ms)} for name, ms in rows.items()]
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-def sample(named):
-    return {name: servers.memory_kib(pid) for name, pid in named.items()}
-
-
-def running_sandbox(b, server, keeper):
-    """The processes of one run, while its program waits."""
-    nonce = b.next()
-    ident = server.ask_run("bash", f"sleep 1; {programs.code('bash', nonce)}")
-    found, end = {}, time.monotonic() + servers.PATIENCE
-    while not {"bwrap", "guest", "room", "sleep"} <= set(found):
-        if time.monotonic() > end:
-            raise Wrong(f"the sandbox did not come up: {sorted(found)}")
-        try:
-            found = {servers.read_proc(pid, "comm").strip(): pid
-                     for pid in servers.descendants(keeper)}
-            named = {name: servers.memory_kib(found[name]) for name in ("bwrap", "guest", "room")
-                     if name in found}
-        except (OSError, KeyError):
-            found = {}      # one has just ended, or is not yet what it will be
-    servers.check(server.read(), ident, nonce)
-    return {f"{name}, one per run": value for name, value in named.items()}
-
-
-def measure_memory(b):
-    calls = 100
-    server = b.server()
-    server.tool("sandbox_info")
-    named = servers.roles(server)
-    if set(named) != {"main", "front", "keeper", "ledger"}:
-        raise Wrong(f"the server's processes are {named}")
-    idle = sample(named)
-    cpu = servers.cpu_ms(named.values())
-    for _ in range(calls):
-        server.call("python", b.next())
-    cpu = (servers.cpu_ms(named.values()) - cpu) / calls
-    used = sample(named)
-    run = running_sandbox(b, server, named["keeper"])
-    b.close(server)
-    if "pss" not in idle["front"]:
-        b.notes.append("PSS of a process that is not dumpable is shown to root only; RSS is its "
-                       "upper bound")
-    return {"calls": calls, "idle": idle, "used": used, "run": run}, round(cpu, 3)
-
-
-# --- all together ---------------------------------------------------------------------------------
-
-def judge_runs(r):
-    def p50(rows, **want):
-        return next((row["p50"] for row in rows
-                     if all(row[k] == v for k, v in want.items())), None)
-
-    kind = "sdk" if any(row["kind"] == "sdk" for row in r["latency"]) else "raw"
-    python = p50(r["latency"], language="python", kind=kind)
-    bwrap = p50(r["latency"], language="python", kind="bwrap")
-    ratio = f"run_code python p50 / plain bwrap + python3 ({'SDK' if kind == 'sdk' else 'raw'})"
-    found = [report.target(ratio, python / bwrap, MAX_RATIO, "x")]
-    roles = {**r["memory"]["used"], "guest": r["memory"]["run"]["guest, one per run"]}
-    for name, has in roles.items():
-        kind = "pss" if "pss" in has else "rss"
-        mib = has[kind] / 1024
-        # an upper bound above the limit says nothing
-        known = kind == "pss" or mib <= MAX_ROLE_MIB
-        found.append(report.target(f"{name}: {kind.upper()}", mib if known else None,
-                                   MAX_ROLE_MIB, "MiB"))
-    found.append(report.target("ready after start (initialize answered), p50",
-                               p50(r["start"], name="initialize answered, new state folder"),
-                               MAX_READY_MS, "ms"))
-    return found
-
-
 def prepare(b):
     """What is there to measure with."""
     probe = b.server()
@@ -341,32 +169,58 @@ def prepare(b):
     if info["isolation"]["bwrap_version"] != version_of(b.bwrap):
         b.notes.append(f"{b.bwrap} says {version_of(b.bwrap)}, the server "
                        f"{info['isolation']['bwrap_version']}")
-    b.spawner, b.paths = Spawner(b.bwrap, paths), paths
+    b.paths = paths
+    peers.make_spawners(b, paths)
     b.has_sdk = bool(os.environ.get("BENCH_NODE")) and os.path.isdir(
         os.path.join(OUT, "node_modules", "@modelcontextprotocol", "sdk"))
     if not b.has_sdk:
         b.skip("the TypeScript SDK's client", "it could not be installed")
     who = "root" if b.root else f"uid {os.geteuid()}"
-    return languages, {"version": info["server"]["version"], "cpus": os.cpu_count(),
+    return languages, {"version": info["server"]["version"], "cpus": os.cpu_count(), "cpu": cpu_model(),
                        "as": f"{who}, cgroup {info['isolation']['cgroup']}",
-                       "kernel": platform.release(), "bwrap": info["isolation"]["bwrap_version"]}
+                       "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"), "kernel": platform.release(),
+                       "versions": versions(info), "absent": []}
+
+
+def cpu_model():
+    with open("/proc/cpuinfo") as f:
+        return next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")),
+                    platform.machine())
+
+
+def versions(info):
+    named = {r["name"]: r.get("version") for r in info["runtimes"] if r["available"]}
+    return {"bubblewrap": info["isolation"]["bwrap_version"],
+            **{name: named[name] for name in latency.TIMED if named.get(name)}}
 
 
 def measure_runs(b, languages):
-    r = {"latency": measure_latency(b, languages), "rates": measure_rates(b),
-         "start": measure_start(b)}
-    r["memory"], cpu = measure_memory(b)
+    b.peers, b.absent = peers.find(b, languages)
+    r = {"latency": latency.measure(b, languages), "first": latency.measure_first(b, languages),
+         "bursts": burst.measure(b), "rates": sustained.measure(b),
+         "start": start.measure(b, languages), "growth": growth.measure(b)}
     for row in r["latency"]:
         if row["kind"] == "raw" and row["language"] == "python":
-            row["cpu_ms"] = cpu
-    r["targets"] = judge_runs(r)
+            row["cpu_ms"] = r["growth"]["cpu_ms"]
+    r["targets"] = targets.judge(r)
     return r
+
+
+def tables(r):
+    found = []
+    if "latency" in r:
+        found = [report.latency(r["latency"]), report.first(r["first"]), report.bursts(r["bursts"]),
+                 sustained.table(r["rates"]), report.starts(r["start"]), report.memory(r["growth"]),
+                 report.growth(r["growth"])]
+    if "sessions" in r:
+        found += sessions.tables(r["sessions"])
+    return found + (over_http.tables(r["http"]) if "http" in r else [])
 
 
 def measure(b, parts):
     began, load = time.monotonic(), os.getloadavg()[0]
     languages, about = prepare(b)
-    r = {"about": about, "rounds": ROUNDS, "targets": [], "notes": []}
+    r = {"about": about, "rounds": b.rounds, "targets": [], "notes": []}
     if "http" in parts:
         if not b.has_sdk_server:
             b.skip("the TypeScript SDK's server", "it could not be installed")
@@ -374,9 +228,12 @@ def measure(b, parts):
         r["notes"] += over_http.NOTES
     if "runs" in parts:
         r.update(measure_runs(b, languages))
-        r["notes"] = [*NOTES, *r["notes"]]
+        about["absent"] = b.absent
+        about["versions"].update((peer.name, peer.version) for peer in b.peers)
+        for room in (latency, peers, burst, sustained, growth):
+            r["notes"] += room.NOTES
     if "sessions" in parts:
-        r["sessions"] = sessions.measure(b, languages, 3 * ROUNDS)
+        r["sessions"] = sessions.measure(b, languages, 3 * b.rounds)
         r["targets"] += sessions.targets(r["sessions"])
         r["notes"] += sessions.NOTES
     if "http" in parts:
@@ -394,22 +251,30 @@ def main():
         sys.exit(__doc__)
     # what was started ends with us, also when we are told to end
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))
-    b = Bench()
+    b = None
     try:
+        b = Bench()
         r = measure(b, parts)
     except (Wrong, OSError, subprocess.SubprocessError) as why:
         sys.exit(f"bench: {why}")
     finally:
-        b.finish()
-    text = json.dumps(r, indent=1)
+        if b:
+            b.finish()
+    shown = report.everything(r, tables(r))
+    write(r, shown)
+    print(json.dumps(r, indent=1) if "--json" in words else shown)
+
+
+def write(r, shown):
     os.makedirs(OUT, exist_ok=True)
-    with open(os.path.join(OUT, "latest.json"), "w") as f:
-        f.write(text + "\n")
-    if "--json" in words:
-        print(text)
-    else:
-        more = sessions.tables(r["sessions"]) if "sessions" in r else []
-        print(report.everything(r, more + (over_http.tables(r["http"]) if "http" in r else [])))
+    made = {"json": json.dumps(r, indent=1), "txt": shown}
+    if "latency" in r:
+        made.update(svg=plot.draw(r), md=report.markdown(r))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix, text in made.items():
+        for name in ("latest", stamp):
+            with open(os.path.join(OUT, f"{name}.{suffix}"), "w") as f:
+                f.write(text + "\n")
 
 
 main()

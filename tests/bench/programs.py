@@ -30,9 +30,28 @@ def expected(nonce):
     return f"{FACTOR * nonce}\n"
 
 
-def bare(interpreter, language, nonce):
-    return [interpreter, OPTION[language], code(language, nonce)]
+# Prints, beside its number, when its first instruction ran: CLOCK_MONOTONIC is the same in every sandbox.
+CODE_FIRST = {
+    "python": f"import time; t = time.monotonic_ns(); print({FACTOR}*NONCE, t)",
+    "javascript": f"const t = process.hrtime.bigint(); console.log(`${{{FACTOR}*NONCE}} ${{t}}`)",
+}
 
 
-def in_bwrap(bwrap, interpreter, language, nonce):
-    return [bwrap, *BWRAP, *bare(interpreter, language, nonce)]
+def code_first(language, nonce):
+    return CODE_FIRST[language].replace("NONCE", str(nonce))
+
+
+def first_ns(output, nonce):
+    """When it was; None: that is not its output."""
+    words = output.split()
+    if len(words) != 2 or words[0] != str(FACTOR * nonce) or not words[1].isdigit():
+        return None
+    return int(words[1])
+
+
+def bare(interpreter, language, text):
+    return [interpreter, OPTION[language], text]
+
+
+def in_bwrap(bwrap, argv):
+    return [bwrap, *BWRAP, *argv]

@@ -1,14 +1,19 @@
 #!/bin/bash
-# run.sh [--json] [PART...]: bare interpreter, plain bwrap and run_code side by side; a session beside a
-# Jupyter kernel; a server over HTTP beside one made with the TypeScript SDK v2. See bench.py.
+# run.sh [--json] [PART...]: bare interpreter, plain bwrap, other sandboxes and run_code side by side; a session
+# beside a Jupyter kernel; a server over HTTP beside one made with the TypeScript SDK v2. See bench.py.
+# Results: build/bench/latest.txt, .json, .svg, .md, and the same with their date in the name.
 #
 #   FUMEHOOD=PATH     the binary (build/fumehood)
-#   BENCH_ROUNDS=80   rounds of the latency table; the other parts scale with it
+#   BENCH_QUICK=1     a minute: fewer of all, no burst of 1,000, nothing over HTTP
+#   BENCH_SECONDS=300 about how long all of it takes
+#   BENCH_ROUNDS=N    so many rounds of the latency table, whatever their time; the other parts scale with it
+#   BENCH_CALLS=N     calls after which growth is looked for, whatever their time: 100000; else up to 2000
 #   BENCH_SESSIONS=200  how many wait side by side
 #   MUST_RUN=1        a part that cannot run here is a failure, not a skip
 #
 # The TypeScript SDK's client and its Node.js are those of tests/clients, installed by its run.sh
-# when they are missing; its server is installed here, from its lock file. Never fails for being slow; a wrong answer is a failure.
+# when they are missing; its server is installed here, from its lock file; other sandboxes by `make bench-peers`.
+# Never fails for being slow; a wrong answer is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 FUMEHOOD=$(realpath -m "${FUMEHOOD:-build/fumehood}")

@@ -6,10 +6,13 @@ import select
 import selectors
 import subprocess
 import time
+from collections import namedtuple
 
 import programs
 from spawner import PATIENCE, UID, Wrong
 
+# path: "warm" when the run took a sandbox that was ready, as its result says; where it says nothing, "cold"
+Took = namedtuple("Took", "ms path")
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {},
               "clientInfo": {"name": "fumehood-bench", "version": "1.0.0"}}
@@ -42,9 +45,9 @@ class Server:
         self.send({"jsonrpc": "2.0", "id": self.ident, "method": method, "params": params})
         return self.ident
 
-    def ask_run(self, language, code):
-        return self.ask("tools/call", {"name": "run_code", "arguments": {
-            "language": language, "code": code}})
+    def ask_run(self, language, code, meta=None, **more):
+        return self.ask("tools/call", {"name": "run_code", **({"_meta": meta} if meta else {}),
+                                       "arguments": {"language": language, "code": code, **more}})
 
     def fill(self):
         chunk = os.read(self.out, 1 << 16)
@@ -70,14 +73,18 @@ class Server:
             self.fill()
         return message
 
-    def call(self, language, nonce):
-        """-> milliseconds from the request to its answer"""
+    def call(self, language, nonce, **more):
+        """From the request to its answer. more: arguments"""
         began = time.perf_counter()
-        ident = self.ask_run(language, programs.code(language, nonce))
+        ident = self.ask_run(language, programs.code(language, nonce), **more)
         message = self.read()
         took = time.perf_counter() - began
         check(message, ident, nonce)
-        return took * 1e3
+        return Took(took * 1e3, path_of(message["result"]))
+
+    def call_cold(self, language, nonce):
+        """With an argument, which nobody reads: such a run takes no sandbox that is ready."""
+        return self.call(language, nonce, args=["x"])
 
     def tool(self, name):
         ident = self.ask("tools/call", {"name": name, "arguments": {}})
@@ -107,8 +114,19 @@ def check(message, ident, nonce):
         raise Wrong(f"a wrong answer: {json.dumps(message)[:1500]}")
 
 
+def path_of(result):
+    """Wherever in the result it is said."""
+    meta = result.get("_meta", {})
+    for said in (result.get("structuredContent", {}), meta, *meta.values()):
+        if isinstance(said, dict) and said.get("path") in ("warm", "cold"):
+            return said["path"]
+    return "cold"
+
+
 def rate(servers, in_flight, language, first_nonce, seconds):
-    """-> (calls per second, calls): `in_flight` at any time on each server, all to their end"""
+    """-> (calls per second, calls, how many were warm): `in_flight` at any time on each server, all to
+    their end"""
+    warm = 0
     chosen, waiting, nonce = selectors.DefaultSelector(), {}, first_nonce
 
     def add(server):
@@ -134,10 +152,11 @@ def rate(servers, in_flight, language, first_nonce, seconds):
                 if (server, ident) not in waiting:
                     raise Wrong(f"an answer to nothing: {message}")
                 check(message, ident, waiting.pop((server, ident)))
+                warm += path_of(message["result"]) == "warm"
                 if time.perf_counter() - began < seconds:
                     add(server)
     calls = nonce - first_nonce
-    return calls / (time.perf_counter() - began), calls
+    return calls / (time.perf_counter() - began), calls, warm
 
 
 class Sdk:
@@ -150,8 +169,8 @@ class Sdk:
     def ask(self, op, **more):
         self.process.stdin.write(json.dumps({"op": op, **more}) + "\n")
         self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
-            raise Wrong(f"the SDK's client did not answer within {PATIENCE} s")
+        if not select.select([self.process.stdout], [], [], 10 * PATIENCE)[0]:
+            raise Wrong(f"the SDK's client did not answer within {10 * PATIENCE} s")
         reply = json.loads(self.process.stdout.readline() or '{"wrong": "the client ended"}')
         if "wrong" in reply:
             raise Wrong(f"SDK client: {reply['wrong'][:1500]}")
@@ -164,10 +183,15 @@ class Sdk:
         return {"language": language, "code": programs.CODE[language], "factor": programs.FACTOR}
 
     def call(self, language, nonce):
-        return self.ask("call", nonce=nonce, **self.program(language))
+        return Took(*self.ask("call", nonce=nonce, **self.program(language)))
 
-    def rate(self, language, nonce, seconds):
-        return self.ask("rate", nonce=nonce, seconds=seconds, **self.program(language))
+    def rate(self, language, nonce, seconds, in_flight=1):
+        """As rate() above; in_flight for each client."""
+        return self.ask("rate", nonce=nonce, seconds=seconds, in_flight=in_flight,
+                        **self.program(language))
+
+    def burst(self, language, nonce, n):
+        return self.ask("burst", nonce=nonce, n=n, **self.program(language))
 
     def close(self):
         """Its servers end first: the client's own close() waits for them."""

@@ -18,7 +18,7 @@ import report
 import servers
 from spawner import PATIENCE, Wrong
 
-IDLE = max(2, int(os.environ.get("BENCH_SESSIONS", "200")))
+IDLE = max(2, int(os.environ.get("BENCH_SESSIONS", "20" if os.environ.get("BENCH_QUICK") == "1" else "200")))
 BARE = 20
 SETTLE_S = 6        # the JavaScript driver's helper thread goes after 5
 MAX_RATIO, MAX_CALL_MS, MAX_IDLE_MIB = 0.2, 0.5, 8

@@ -5,6 +5,7 @@ measured. So this process gives up root once, at its start, and starts children 
 whose cost does not depend on the size of this process. A bwrap this user cannot reach by its path
 is reached by an open descriptor.
 """
+import ctypes
 import json
 import os
 import select
@@ -22,13 +23,13 @@ class Wrong(Exception):
     """A program did not print what it must."""
 
 
-def start(argv):
+def start(argv, env=programs.ENV):
     """-> (pid, the read end of its output)"""
     out, inner = os.pipe()
     actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                (os.POSIX_SPAWN_DUP2, inner, 1), (os.POSIX_SPAWN_DUP2, inner, 2)]
     try:
-        return os.posix_spawn(argv[0], argv, programs.ENV, file_actions=actions), out
+        return os.posix_spawn(argv[0], argv, env, file_actions=actions), out
     finally:
         os.close(inner)
 
@@ -38,23 +39,39 @@ def check(argv, nonce, output, status):
         raise Wrong(f"{argv}: status {status}, output {output[-500:]!r}")
 
 
-def run_once(argv, nonce):
-    """-> (milliseconds until its output is complete and it is reaped, milliseconds of CPU)"""
-    began = time.perf_counter()
-    pid, out = start(argv)
+def run(argv, env):
+    """-> (begin and end by CLOCK_MONOTONIC, ns; output, status, usage)"""
+    began = time.monotonic_ns()
+    pid, out = start(argv, env)
     output = b""
     while chunk := os.read(out, 65536):
         output += chunk
     _, status, usage = os.wait4(pid, 0)
-    took = time.perf_counter() - began
+    ended = time.monotonic_ns()
     os.close(out)
+    return began, ended, output, status, usage
+
+
+def run_once(argv, nonce, env):
+    """-> (milliseconds until its output is complete and it is reaped, milliseconds of CPU)"""
+    began, ended, output, status, usage = run(argv, env)
     check(argv, nonce, output, status)
-    return took * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3
+    return (ended - began) / 1e6, (usage.ru_utime + usage.ru_stime) * 1e3
 
 
-def run_many(make_argv, first_nonce, at_once, seconds):
-    """-> (runs per second, runs): `at_once` at any time, and those to their end"""
-    chosen, nonce = selectors.DefaultSelector(), first_nonce
+def run_first(argv, nonce):
+    """-> milliseconds to its first instruction, and from there to its end"""
+    began, ended, output, status, _ = run(argv, programs.ENV)
+    first = programs.first_ns(output.decode(errors="replace"), nonce)
+    if status or first is None:
+        raise Wrong(f"{argv}: status {status}, output {output[-500:]!r}")
+    return (first - began) / 1e6, (ended - first) / 1e6
+
+
+def run_many(make_argv, first_nonce, at_once, more):
+    """more(runs begun, seconds) -> whether to begin one more; `at_once` at any time, and those to their end
+    -> (runs, the seconds from the begin to the end of each)"""
+    ends, chosen, nonce = [], selectors.DefaultSelector(), first_nonce
 
     def add():
         nonlocal nonce
@@ -75,69 +92,102 @@ def run_many(make_argv, first_nonce, at_once, seconds):
             chosen.unregister(key.fd)
             os.close(key.fd)
             check(run[1], run[2], run[3], os.waitpid(run[0], 0)[1])
-            if time.perf_counter() - began < seconds:
+            ends.append(time.perf_counter() - began)
+            if more(nonce - first_nonce, ends[-1]):
                 add()
-    runs = nonce - first_nonce
-    return runs / (time.perf_counter() - began), runs
+    return nonce - first_nonce, ends
 
 
-def serve(requests, replies, paths, bwrap_fd):
-    bwrap = f"/proc/self/fd/{bwrap_fd}"
+class Here:
+    """Answers requests in the process that gave up root."""
 
-    def argv_of(kind, language, nonce):
-        if kind == "bare":
-            return programs.bare(paths[language], language, nonce)
-        return programs.in_bwrap(bwrap, paths[language], language, nonce)
+    def __init__(self, paths, bwrap_fd):
+        self.paths, self.bwrap = paths, f"/proc/self/fd/{bwrap_fd}"
 
-    for line in requests:
-        ask = json.loads(line)
-        kind, language, nonce = ask["kind"], ask["language"], ask["nonce"]
-        try:
-            if "at_once" in ask:
-                reply = run_many(lambda n: argv_of(kind, language, n), nonce, ask["at_once"],
-                                 ask["seconds"])
-            else:
-                reply = run_once(argv_of(kind, language, nonce), nonce)
-        except (Wrong, OSError) as why:
-            reply = {"wrong": str(why)}
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
+    def argv(self, ask, nonce, code=programs.code):
+        language = ask["language"]
+        argv = programs.bare(self.paths[language], language, code(language, nonce))
+        return argv if ask["kind"] == "bare" else programs.in_bwrap(self.bwrap, argv)
+
+    def once(self, ask):
+        os.chdir(ask.get("cwd", "/"))
+        argv = ask.get("argv") or self.argv(ask, ask["nonce"])
+        return run_once(argv, ask["nonce"], ask.get("env", programs.ENV))
+
+    def first(self, ask):
+        return run_first(self.argv(ask, ask["nonce"], programs.code_first), ask["nonce"])
+
+    def rate(self, ask):
+        """-> (runs per second, runs)"""
+        runs, ends = run_many(lambda n: self.argv(ask, n), ask["nonce"], ask["at_once"],
+                              lambda _, s: s < ask["seconds"])
+        return runs / ends[-1], runs
+
+    def burst(self, ask):
+        """n runs, `at_once` of them at a time -> milliseconds until each has ended"""
+        _, ends = run_many(lambda n: self.argv(ask, n), ask["nonce"], min(ask["at_once"], ask["n"]),
+                           lambda begun, _: begun < ask["n"])
+        return [s * 1e3 for s in ends]
+
+    def serve(self, requests, replies):
+        for line in requests:
+            ask = json.loads(line)
+            try:
+                reply = getattr(self, ask["op"])(ask)
+            except (Wrong, OSError) as why:
+                reply = {"wrong": str(why)}
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 1 << 18, 2
+
+
+def hide_unified():
+    """crun refuses to run where cgroup v2 lies beside v1 with controllers of its own: take that away, here."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), "a mount namespace")
+    libc.umount2(b"/sys/fs/cgroup/unified", MNT_DETACH)     # if it is there
 
 
 class Spawner:
-    """paths: language -> interpreter. Make it before any thread."""
+    """paths: language -> interpreter. As root: `as_root` stays so; `cgroup1` sees no cgroup v2 beside v1.
+    Make it before any thread."""
 
-    def __init__(self, bwrap, paths):
+    def __init__(self, bwrap, paths, as_root=False, cgroup1=False):
         bwrap_fd = os.open(bwrap, os.O_RDONLY)
         down, up = os.pipe(), os.pipe()
         self.pid = os.fork()
         if not self.pid:
             os.close(down[1])
             os.close(up[0])
-            self.be_child(down[0], up[1], paths, bwrap_fd)
+            self.be_child(down[0], up[1], Here(paths, bwrap_fd), as_root, cgroup1)
         for fd in (down[0], up[1], bwrap_fd):
             os.close(fd)
         self.requests, self.replies = open(down[1], "w"), open(up[0])
 
     @staticmethod
-    def be_child(requests, replies, paths, bwrap_fd):
+    def be_child(requests, replies, here, as_root, cgroup1):
         code = 1
         try:
+            if cgroup1:
+                hide_unified()
             os.chdir("/")
-            if os.geteuid() == 0:
+            if os.geteuid() == 0 and not as_root:
                 os.setgroups([])
                 os.setresgid(UID, UID, UID)
                 os.setresuid(UID, UID, UID)
-            serve(open(requests), open(replies, "w"), paths, bwrap_fd)
+            here.serve(open(requests), open(replies, "w"))
             code = 0
         finally:
             os._exit(code)
 
-    def ask(self, **request):
-        self.requests.write(json.dumps(request) + "\n")
+    def ask(self, op, **request):
+        self.requests.write(json.dumps({"op": op, **request}) + "\n")
         self.requests.flush()
-        if not select.select([self.replies], [], [], PATIENCE)[0]:
-            raise Wrong(f"no end of {request} within {PATIENCE} s")
+        if not select.select([self.replies], [], [], 10 * PATIENCE)[0]:
+            raise Wrong(f"no end of {request} within {10 * PATIENCE} s")
         reply = json.loads(self.replies.readline() or '{"wrong": "the spawner ended"}')
         if isinstance(reply, dict):
             raise Wrong(reply["wrong"])

@@ -183,6 +183,11 @@ OPEN_IN_SESSION = {
                  "others of the same session too"),
 }
 
+# The same in a cell.
+OPEN_IN_CELL = {
+    "T-04.signal_strangers": ("pid 2", "the interpreter that started the attack, which is the program itself"),
+}
+
 # Attacks of the threat list that have nothing to be tried on yet.
 NOT_REACHABLE = {
     "F-12": "no host process opens a path in a workspace: it is a tmpfs inside the sandbox; of a session's, an "

@@ -1,5 +1,5 @@
 /* f_guest.c: what guest and keeper read of each other: the input bundle, a list of files, and the
- * records of runs and sessions, each by its type; and what a call has changed.
+ * records of runs, sessions and zygotes, each by its type; and what a call has changed.
  *
  * The first byte chooses. What must hold: an entry or row lies within its bytes, each is consumed
  * once, no name that is accepted leaves the workspace or ends early at a NUL, and a record that is accepted
@@ -118,6 +118,8 @@ static void read_answer(struct ipc_msg *m, struct ipc_msg *again)
 
 static void read_order(struct ipc_msg *m, struct ipc_msg *again)
 {
+	struct guest_zygote z;
+	struct guest_cell cell;
 	struct guest_call c;
 	struct guest_file f;
 	struct guest_run r;
@@ -125,11 +127,16 @@ static void read_order(struct ipc_msg *m, struct ipc_msg *again)
 
 	if (m->type == GUEST_RUN && !guest_get_run(m, &r))
 		must(r.nargs <= GUEST_MAX_ARGS && r.nenv <= GUEST_MAX_ENV);
-	/* a session needs its filter, a call its code or its outputs: all of them descriptors */
+	/* a session and a zygote need their filter, a call its code or its outputs, a cell its line: all of them
+	 * descriptors */
 	if (m->type == GUEST_OPEN)
 		must(guest_get_open(m, &r) == -1);
 	if (m->type == GUEST_CALL)
 		must(guest_get_call(m, &c) == -1);
+	if (m->type == GUEST_ZYGOTE)
+		must(guest_get_zygote(m, &z) == -1);
+	if (m->type == GUEST_CELL)
+		must(guest_get_cell(m, &cell) == -1);
 	if (m->type == GUEST_KILL && !guest_get_slot(m, &slot)) {
 		guest_put_slot(again, slot);
 		must(same(m, again) && (slot < GUEST_SLOTS || slot == GUEST_NO_SLOT));

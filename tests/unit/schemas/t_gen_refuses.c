@@ -14,6 +14,9 @@
 	ROW_WITH(name, find, file ",\"driver\":\"\"", version, env, memory, more)
 #define ROW_DRIVER(driver)                                                             \
 	ROW_WITH("\"x\"", FIND, "\"x\",\"driver\":" driver, "[\"-v\"]", "[]", "0", "")
+#define ROW_ZYGOTE(zygote, preload)                                                    \
+	ROW_WITH("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0",                        \
+		 ",\"zygote\":" zygote ",\"preload\":" preload)
 #define ROW_WITH(name, find, file, version, env, memory, more)                         \
 	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find             \
 	",\"run\":[],"                                                                 \
@@ -67,6 +70,20 @@ static const struct {
 	{TABLE(ROW_DRIVER("\"driver.a/b\"")),
 	 "runtimes[0].driver must be driver.EXTENSION"},
 	{TABLE(ROW_DRIVER("null")), "runtimes[0].driver must be a string"},
+	{TABLE(ROW_ZYGOTE("\"zygote.py\"", "[\"os\", \"a.b_C\"]")), NULL},
+	{TABLE(ROW_ZYGOTE("\"\"", "[]")), NULL},
+	{TABLE(ROW_ZYGOTE("\"driver.py\"", "[]")),
+	 "runtimes[0].zygote must be zygote.EXTENSION"},
+	{TABLE(ROW_ZYGOTE("\"zygote.\"", "[]")),
+	 "runtimes[0].zygote must be zygote.EXTENSION"},
+	{TABLE(ROW_ZYGOTE("\"zygote.a/b\"", "[]")),
+	 "runtimes[0].zygote must be zygote.EXTENSION"},
+	{TABLE(ROW_ZYGOTE("\"zygote.py\"", "[\"a b\"]")),
+	 "runtimes[0].preload must be made of letters"},
+	{TABLE(ROW_ZYGOTE("\"zygote.py\"", "[\"\"]")),
+	 "runtimes[0].preload must be made of letters"},
+	{TABLE(ROW_ZYGOTE("\"\"", "[\"os\"]")),
+	 "runtimes[0].preload is for a row that has a zygote"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[]", "[]", "0", "")),
 	 "runtimes[0].version must be an array of at least one"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A\"]", "0", "")),
@@ -109,6 +126,8 @@ static const struct {
 	 "runtimes[0].compile.out is not a field"},
 	{TABLE(LEAST(COMPILE(PRODUCT) ",\"driver\":\"driver.x\"")),
 	 "runtimes[0].driver is not for a language that is compiled"},
+	{TABLE(LEAST(COMPILE(PRODUCT) ",\"zygote\":\"zygote.x\"")),
+	 "runtimes[0].zygote is not for a language that is compiled"},
 	{TABLE(LEAST(",\"compile\":5")), "runtimes[0].compile must be an object"},
 	{TABLE(LEAST(",\"compile\":{\"find\":" FIND ",\"args\":[\"x\"]}")),
 	 "runtimes[0].compile.timeout_ms is missing"},

@@ -62,13 +62,15 @@ static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 	ok(same_text(row, "name", r->name) && same_text(row, "title", r->title) &&
 		   same_text(row, "file", r->file) &&
 		   same_text(row, "package", r->package) && r->package[0] &&
-		   same_text(row, "driver", r->driver),
-	   "%s: name, title, file, driver", r->name);
+		   same_text(row, "driver", r->driver) &&
+		   same_text(row, "zygote", r->zygote),
+	   "%s: name, title, file, driver, zygote", r->name);
 	ok(same_list(js_get(row, "aliases"), r->aliases) &&
 		   same_list(js_get(row, "find"), r->find) &&
 		   same_list(js_get(row, "run"), r->run) &&
 		   same_list(js_get(row, "version"), r->version) &&
 		   same_list(js_get(row, "env"), r->env) &&
+		   same_list(js_get(row, "preload"), r->preload) &&
 		   same_list(js_get(row, "syscalls"), r->syscalls) &&
 		   same_list(js_get(row, "etc"), r->etc),
 	   "%s: lists", r->name);

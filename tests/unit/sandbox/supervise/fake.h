@@ -25,6 +25,8 @@ static int child_event; /* readable: bwrap has ended */
 static struct launch_usage usage;
 static struct launch_call last_call;
 
+#include "tests/unit/sandbox/supervise/fake_zygote.h"
+
 /* --- the launch room ---------------------------------------------------------------------------- */
 
 const struct launch_facts *launch_facts(const struct launch_host *h)

@@ -1,0 +1,90 @@
+/* zygote.h: a guest that keeps a zygote, and the cells that are forked from it.
+ *
+ * Theory of operation. One thread, one poll. The zygote is a child of the guest: an interpreter with cell.so preloaded
+ * (cell.c), which takes its fork() over. It has run nothing but our driver, keeps the guest's capabilities, so that it can enter
+ * rooms, and never reads a byte of a caller's. The cells are its children, each pid 2 of a room of its own:
+ *
+ *	guest -+- zygote --- fork ---> cell (pid 2 of the room, once in it without any privilege)
+ *	       `- room's init (pid 1 of the room)
+ *
+ * So the zygote has the kernel's word on how a cell ended, and the guest kills what else is in the room by its init. A
+ * cell is driven by state and event:
+ *
+ *	FREE --order--> ROOM --room stands--> FORKING --forked--> LIVE --its end--> ENDING --room is gone--> FREE
+ *	                  |                     |                  |                   ^
+ *	                  `---------------------+---failure, kill--+-------------------'
+ *
+ * A room's init is only gone when the zygote has reaped the cell, and the cell's end is only told when both
+ * are: the zygote owes one answer to each order, and after GUEST_CELL_MADE a GUEST_ENDED. A zygote that dies, or says what
+ * it may not, is the end of the guest. */
+#ifndef SANDBOX_GUEST_ZYGOTE_H
+#define SANDBOX_GUEST_ZYGOTE_H
+
+#include "sandbox/guest/inside.h"
+
+/* --- between guest and zygote: records on a line of their own ------------------------------------
+ *
+ *	guest					zygote
+ *	  <--- GUEST_ZYGOTE_UP			it has come to its first fork()
+ *	  <--- GUEST_FAILED {id 0}		its interpreter could not be started
+ *	  GUEST_OPEN		--->		limits, landlock, filter: of all cells
+ *	  GUEST_CELL		--->		fd of the room, then as of guest_put_cell
+ *	  <--- GUEST_CELL_MADE			{the cell's pidfd}; or GUEST_FAILED: there is none
+ *	  <--- GUEST_ENDED			{u32 wait status, u64 when} */
+
+/* In the environment, beside LD_PRELOAD: this process is to become one. cell.so takes both away when it begins, and
+ * leaves the descriptors as they are until the first fork(). */
+#define ZYGOTE_MARK "FUMEHOOD_ZYGOTE"
+#define ZYGOTE_LINE_FD GUEST_CTL_FD	/* what tell() speaks into */
+#define ZYGOTE_DRIVER_FD 4
+#define ZYGOTE_OBJECT_FD 5
+
+/* --- the guest's side (zygote.c) ------------------------------------------------------------------ */
+
+enum cell_state {
+	CELL_FREE,
+	CELL_ROOM,	/* its room is being made */
+	CELL_FORKING,	/* the zygote has been told; it owes an answer */
+	CELL_LIVE,	/* GUEST_CELL_MADE has been told; the zygote owes the end */
+	CELL_ENDING,	/* the room is dying, or dead and the zygote still owes */
+	CELL_STATES
+};
+
+enum cell_event {
+	EV_ROOM_STANDS,	/* the room */
+	EV_ROOM_FELL,	/* it could not be made */
+	EV_CELL_MADE,	/* the zygote's words */
+	EV_CELL_NOT_MADE,
+	EV_CELL_ENDED,
+	EV_CELL_KILL,
+	EV_ROOM_GONE,	/* the room and all that was in it */
+	CELL_EVENTS
+};
+
+struct cell {
+	enum cell_state state;
+	uint64_t id;			/* the keeper's */
+	struct guest_cell given;	/* owned until the zygote has it */
+	struct room room;		/* pidfd -1: reaped */
+	int ready_fd;			/* owned; of the room, in CELL_ROOM */
+	int pidfd;			/* owned, during EV_CELL_MADE; the cell's */
+	/* Owned: the room's mounts. Who closes the last of them waits for the kernel to take them down, and that is not to
+	 * be the room's init, whose end is waited for. */
+	int mounts;
+	bool owed;			/* the zygote has a word to say */
+	bool told;			/* GUEST_CELL_MADE */
+	uint32_t status;
+	uint64_t ended_us;
+	struct failure failure;		/* why it was not made */
+};
+
+struct zygote {
+	struct guest_run base;		/* limits, landlock */
+	int pidfd, line;		/* owned */
+	struct cell cells[GUEST_CELLS];
+};
+
+/* Never returns: ends with the keeper, or with the zygote. z's fds are taken. */
+_Noreturn void zygote_main(uint64_t id, struct guest_zygote *z);
+
+#endif

@@ -1,0 +1,316 @@
+/* Cells that wait for one-shot runs, and what becomes of a run that has one, with a guest that does what the test wants. */
+#include "tests/unit/sandbox/supervise/fake_call.h"
+
+#include "sandbox/supervise/stock.h"
+
+#include <signal.h>
+
+static void begin_warm(void)
+{
+	up(SUP_AUTH_LOCAL);
+	k.warm_cells = 24;
+	zygotes = true;
+	cells_fail = run_fails = cells_dead = false;
+	zygotes_made = cells_made = cells_killed = cells_gone = 0;
+}
+
+/* A run of its own: its intent is written, so that it starts. */
+static struct run *run_one(uint64_t id, const char *language, uint64_t timeout_ms)
+{
+	struct wire_run w = {.tool = POL_RUN_CODE,
+			     .language = sv_of(language),
+			     .has_timeout = timeout_ms > 0,
+			     .timeout_ms = (int64_t)timeout_ms,
+			     .code_fd = fd_memfd("code", "x", 1, NULL),
+			     .input_fd = -1,
+			     .stdin_fd = -1};
+
+	auth_run(&k, id, &w);
+	turn();
+	must(written(LED_INTENT));
+	return run_find(&k, id);
+}
+
+static void zygote_says(uint32_t type, uint64_t id, uint64_t status)
+{
+	AUTO_FD any = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	AUTO_FD dir = workspace();
+	struct ipc_msg m;
+
+	ipc_start(&m, type, id);
+	if (type == GUEST_CELL_MADE) {
+		ipc_put_fd(&m, any);
+		ipc_put_fd(&m, dir);
+	} else if (type == GUEST_ENDED) {
+		ipc_put_u32(&m, (uint32_t)status);
+		ipc_put_u64(&m, loop_now_us());
+	} else if (type == GUEST_FAILED) {
+		ipc_put_sv(&m, SV("fork"));
+		ipc_put_u32(&m, (uint32_t)status);
+	}
+	must(!ipc_send(zygote_guest, &m, NULL));
+	turn();
+}
+
+static void make_ready(uint64_t id)
+{
+	zygote_says(GUEST_CELL_MADE, id, 0);
+	must(write(cell_line[id], "r", 1) == 1);
+	turn();
+}
+
+static bool starts(uint64_t id)
+{
+	const bool good = told_start(SUP_ACCEPTED, id);
+
+	close_start();
+	return good;
+}
+
+/* There is no launch_sandbox here: whoever goes the cold way is refused. */
+static bool went_cold(uint64_t id)
+{
+	return starts(id) && written(LED_OUTCOME) &&
+	       refused(SUP_REFUSED, id, ERR_INTERNAL);
+}
+
+/* The zygote is up, and its first cells wait. */
+static struct stock *warm_up(void)
+{
+	run_one(1, "python", 0);
+	must(k.stocks && went_cold(1));
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	for (uint64_t id = 1; id <= cells_made; id++)
+		make_ready(id);
+	must(k.stocks->state == STOCK_UP);
+	return k.stocks;
+}
+
+static void end_warm(void)
+{
+	cells_dead = gone_now = true;
+	while (k.stocks) {
+		struct stock *st = k.stocks;
+
+		stock_break(st, "the test is over");
+		st->child_ended = true;
+		st->timer.on_due(&st->timer);
+		turn();
+	}
+	fd_close(&zygote_guest);
+	down();
+}
+
+/* All that the cell had is dead, and that is seen. */
+static void dies(struct run *r)
+{
+	cells_dead = true;
+	if (r->timer.armed)
+		r->timer.on_due(&r->timer);
+	turn();
+}
+
+static bool finishes(uint64_t id)
+{
+	return written(LED_OUTCOME) && ended(id, &got);
+}
+
+static void test_first(void)
+{
+	begin_warm();
+	run_one(1, "python", 0);
+	ok(went_cold(1) && zygotes_made == 1 && !cells_made,
+	   "the first run goes the cold way and has a zygote started");
+	run_one(2, "bash", 0);
+	ok(went_cold(2) && zygotes_made == 1, "who has none has none started");
+	run_one(3, "python", 0);
+	ok(went_cold(3) && zygotes_made == 1, "one is enough");
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	ok(k.stocks->state == STOCK_UP && cells_made == 2, "cells are made when it is up");
+	end_warm();
+}
+
+static void test_ordinary(void)
+{
+	struct stock *st;
+	struct run *r;
+
+	begin_warm();
+	st = warm_up();
+	ok(cells_in(st, CELL_READY, false) == 2, "two wait");
+	r = run_one(2, "python", 5000);
+	ok(r && r->cell && r->state == RUN_RUNNING && starts(2) && r->result.warm,
+	   "a run has one at once, whatever time it asks for");
+	ok(cells_in(st, CELL_READY, false) == 1 && cells_made == 2,
+	   "no other is made while it runs");
+	usage.cpu_us = 500;
+	usage.peak_memory_bytes = 77;
+	cells_dead = true;
+	zygote_says(GUEST_ENDED, r->cell->id, 3 << 8);
+	ok(finishes(2) && got.status == SUP_EXITED && got.exit_code == 3 && got.warm &&
+		   got.cpu_us == 500 && got.peak_memory_bytes == 77,
+	   "what the kernel said of it is the result");
+	turn();
+	ok(cells_gone == 1 && cells_made == 4 && cells_in(st, CELL_MAKING, false) == 2,
+	   "the cell goes, and others are made: one more is wanted");
+	end_warm();
+}
+
+static void test_not_dead(void)
+{
+	struct run *r;
+
+	begin_warm();
+	warm_up();
+	r = run_one(2, "python", 0);
+	must(starts(2));
+	zygote_says(GUEST_ENDED, r->cell->id, 0);
+	ok(r->state == RUN_ENDING && !written(LED_OUTCOME),
+	   "what has said that it ended is not believed before it is dead");
+	dies(r);
+	ok(finishes(2) && got.status == SUP_EXITED && !got.exit_code, "and then it is");
+	end_warm();
+}
+
+static void test_killed(void)
+{
+	static const struct {
+		const char *what;
+		enum run_event ev;
+		enum sup_status status;
+	} rows[] = {{"a deadline", EV_DEADLINE, SUP_TIMEOUT},
+		    {"a cancel", EV_STOP, SUP_CANCELLED}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run *r;
+
+		begin_warm();
+		warm_up();
+		r = run_one(2, "python", 0);
+		must(starts(2));
+		if (rows[i].ev == EV_STOP)
+			r->evidence.reason = VERDICT_CANCEL;
+		run_event(r, rows[i].ev);
+		ok(cells_killed == 1 && r->state == RUN_ENDING, "%s kills it",
+		   rows[i].what);
+		zygote_says(GUEST_ENDED, r->cell->id, SIGKILL);
+		dies(r);
+		ok(finishes(2) && got.status == rows[i].status && !got.signal,
+		   "and is the result");
+		end_warm();
+	}
+}
+
+static void test_waits(void)
+{
+	struct stock *st;
+	struct run *r;
+
+	begin_warm();
+	st = warm_up();
+	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) && starts(3));
+	r = run_one(4, "python", 0);
+	ok(r && r->cell && r->state == RUN_STARTING && cells_made == 3 && !type_at(front),
+	   "where none is ready, one is made, and waited for");
+	make_ready(3);
+	ok(r->state == RUN_RUNNING && starts(4), "it starts when that is");
+	r = run_one(5, "python", 0);
+	must(r && r->cell && r->state == RUN_STARTING);
+	zygote_says(GUEST_FAILED, 4, 12);
+	ok(went_cold(5), "what does not come is not waited for: it runs cold");
+	r = run_one(6, "python", 0);
+	must(r && r->cell);
+	r->evidence.reason = VERDICT_CANCEL;
+	run_event(r, EV_STOP);
+	ok(finishes(6) && got.status == SUP_CANCELLED &&
+		   cells_in(st, CELL_MAKING, false) >= 1,
+	   "who does not want it any more leaves it to another");
+	for (uint64_t id = 2; id <= 4; id++) {
+		r = run_find(&k, id);
+		zygote_says(GUEST_ENDED, r->cell->id, 0);
+		dies(r);
+		must(finishes(id));
+	}
+	end_warm();
+}
+
+static void test_run_fails(void)
+{
+	begin_warm();
+	warm_up();
+	run_fails = true;
+	run_one(2, "python", 0);
+	ok(went_cold(2), "a cell that does not take the code costs nothing: it runs cold");
+	end_warm();
+}
+
+/* Whatever it says that it may not say ends its sandbox, and loses nobody's answer. */
+static void test_lies(void)
+{
+	static const struct {
+		const char *what;
+		uint32_t type;
+		uint64_t id;
+	} rows[] = {{"a second end", GUEST_ENDED, 1},
+		    {"an end as of a session", GUEST_CALL_ENDED, 2},
+		    {"being up again", GUEST_ZYGOTE_UP, 0}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run *r;
+
+		begin_warm();
+		warm_up();
+		r = run_one(2, "python", 0);
+		must(starts(2));
+		if (i == 0) {
+			zygote_says(GUEST_ENDED, r->cell->id, 0);
+			zygote_says(GUEST_ENDED, r->cell->id, 0);
+		} else {
+			zygote_says(rows[i].type, rows[i].id, 0);
+		}
+		ok(k.stocks->state == STOCK_ENDING, "%s is the end of it", rows[i].what);
+		dies(r);
+		ok(finishes(2) && (got.status == SUP_LOST || !i),
+		   "its run is told as lost, unless it had ended");
+		end_warm();
+	}
+}
+
+static void test_sandbox_dies(void)
+{
+	struct run *r, *waits;
+	const uint64_t one = 1;
+
+	begin_warm();
+	warm_up();
+	r = run_one(2, "python", 0);
+	must(run_one(3, "python", 0) && starts(2) && starts(3));
+	waits = run_one(4, "python", 0);
+	must(waits->cell);
+	must(write(zygote_event, &one, sizeof(one)) == sizeof(one));
+	turn();
+	ok(went_cold(4), "who waits for a cell goes the cold way");
+	ok(r->state == RUN_ENDING, "who has one ends");
+	cells_dead = gone_now = true;
+	dies(r);
+	ok(finishes(2) && got.status == SUP_LOST && got.warm, "as lost");
+	dies(run_find(&k, 3));
+	must(finishes(3));
+	run_one(5, "python", 0);
+	ok(went_cold(5) && zygotes_made == 2, "the next one starts another zygote");
+	end_warm();
+}
+
+int main(void)
+{
+	must(freopen("/dev/null", "w", stderr));
+	test_first();
+	test_ordinary();
+	test_not_dead();
+	test_killed();
+	test_waits();
+	test_run_fails();
+	test_lies();
+	test_sandbox_dies();
+	return tap_done();
+}
