@@ -6,7 +6,7 @@
 #define PROGRESS_MS 2000 /* clients give up after 60 s of silence, some after 30 */
 #define PROMOTE_MS 45000 /* well before those 60 s */
 #define TASK_MS 1000
-#define MAX_CALLS 1024
+#define MAX_CALLS 2048
 
 static void fill_defaults(struct proto_server_opts *o)
 {

@@ -87,14 +87,20 @@ static void attach_fds(struct msghdr *h, union control *c, const struct ipc_msg 
 	memcpy(CMSG_DATA(x), m->fds, sizeof(int) * m->nfds);
 }
 
-static int refuse_fds(struct err *e)
+static int refuse(struct err *e, int sys, const char *cause)
 {
 	const bool first = e && !e->code;
 
-	err_set(e, ERR_BUSY,
-		"programs of this user have too many descriptors on their way");
+	err_set(e, ERR_BUSY, "%s", cause);
 	if (first)
-		e->sys = ETOOMANYREFS;
+		e->sys = sys;
+	return -1;
+}
+
+static int refuse_fds(struct err *e)
+{
+	refuse(e, ETOOMANYREFS,
+	       "programs of this user have too many descriptors on their way");
 	return err_fix(e, "try again; should it stay so, close sessions");
 }
 
@@ -116,7 +122,7 @@ int ipc_send(int sock, struct ipc_msg *m, struct err *e)
 	if (k >= 0)
 		return 0;
 	if (errno == EAGAIN)
-		return err_set(e, ERR_BUSY, "a peer process does not read its records");
+		return refuse(e, EAGAIN, "a peer process does not read its records");
 	if (errno == EPIPE || errno == ECONNRESET)
 		return err_set(e, ERR_LOST, "a peer process has gone");
 	if (errno == ETOOMANYREFS)

@@ -40,6 +40,7 @@ static void free_run(struct sup_run *r)
 	struct sup_client *c = r->c;
 
 	set_stop_due(r, 0);
+	client_drop_order(r);
 	for (struct sup_run **at = &c->runs; *at; at = &(*at)->next)
 		if (*at == r) {
 			*at = r->next;
@@ -174,12 +175,16 @@ static void send_stop(struct sup_run *r, enum wire_stop why)
 	set_stop_due(r, 0);
 	if (r->stopped || c->lost || r->has_result || r->has_err)
 		return;
+	if (r->unsent) { /* first of its order, which has set that it waits */
+		set_stop_due(r, why);
+		return;
+	}
 	ipc_start(&m, SUP_STOP, r->id);
 	ipc_put_u32(&m, why);
 	r->stopped = !ipc_send(c->sock, &m, &e);
 	set_stop_due(r, e.code == ERR_BUSY ? why : 0);
 	if (r->stop_due)
-		loop_mod(c->loop, &c->io, EPOLLIN | EPOLLOUT);
+		client_want_room(c);
 }
 
 /* True when there is no room for all of them yet. */
@@ -192,6 +197,18 @@ bool client_send_stops(struct sup_client *c)
 				return true;
 		}
 	return false;
+}
+
+void client_want_room(struct sup_client *c)
+{
+	loop_mod(c->loop, &c->io, EPOLLIN | EPOLLOUT);
+}
+
+void client_fail(struct sup_run *r, const struct err *e)
+{
+	r->has_err = true;
+	r->err = *e;
+	answer(r);
 }
 
 void client_stop_flood(struct sup_run *r)
@@ -466,11 +483,9 @@ void sup_client_free(struct sup_client *c)
 	mem_free(c);
 }
 
-static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t id,
-		    struct err *e)
+static int check_opts(const struct sup_client *c, const struct sup_run_opts *o,
+		      struct err *e)
 {
-	struct ipc_msg m;
-
 	if (c->lost)
 		return err_set(e, ERR_LOST, "the keeper process has ended");
 	if (o->credential.n > SUP_MAX_CREDENTIAL)
@@ -478,44 +493,31 @@ static int send_run(struct sup_client *c, const struct sup_run_opts *o, uint64_t
 			       SUP_MAX_CREDENTIAL);
 	if (o->session_id.n >= SUP_SESSION_ID_SIZE)
 		return err_set(e, ERR_NOT_FOUND, "there is no such session");
-	ipc_start(&m, SUP_RUN, id);
-	wire_put_run(&m,
-		     &(struct wire_run){.tool = o->tool,
-					.credential = o->credential,
-					.language = o->language,
-					.session_id = o->session_id,
-					.open_stdin = o->open_stdin,
-					.keep_files = o->keep_files,
-					.has_timeout = o->has_timeout,
-					.has_argv = o->has_argv,
-					.timeout_ms = o->timeout_ms,
-					.code_fd = o->code_fd,
-					.input_fd = o->input_fd,
-					.stdin_fd = o->open_stdin ? -1 : o->stdin_fd});
-	return ipc_send(c->sock, &m, e);
+	return 0;
 }
 
 struct sup_run *sup_client_run(struct sup_client *c, const struct sup_run_opts *o,
 			       struct err *e)
 {
 	int fds[3] = {o->code_fd, o->input_fd, o->stdin_fd};
-	struct sup_run *r = mem_zalloc(sizeof(*r));
+	struct sup_run *r = NULL;
 
-	if (!r)
+	if (!check_opts(c, o, e) && !(r = mem_zalloc(sizeof(*r))))
 		err_set(e, ERR_LIMIT, "no memory");
-	if (r && send_run(c, o, c->next_id, e)) {
-		mem_free(r);
-		r = NULL;
-	}
-	if (r)
-		client_input_init(r, o->open_stdin,
-				  o->open_stdin ? fd_steal(&fds[2]) : -1);
-	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+	for (unsigned i = 0; i < ARRAY_LEN(fds) && !r; i++)
 		fd_close(&fds[i]);
 	if (!r)
 		return NULL;
 	r->c = c;
-	r->id = c->next_id++;
+	r->id = c->next_id;
+	if (client_order(r, o, e)) {
+		if (o->open_stdin)
+			fd_close(&fds[2]);
+		mem_free(r);
+		return NULL;
+	}
+	c->next_id++;
+	client_input_init(r, o->open_stdin, o->open_stdin ? fds[2] : -1);
 	r->on_done = o->on_done;
 	r->on_recorded = o->on_recorded;
 	r->on_accepted = o->on_accepted;

@@ -1,4 +1,4 @@
-/* client.h: the front's side, shared by client.c (runs), client_auth.c (who is calling), client_input.c (open
+/* client.h: the front's side, shared by client.c (runs), client_order.c (those on their way), client_auth.c (who is calling), client_input.c (open
  * stdin), client_session.c (interpreters and their pipes) and client_ask.c (questions about sessions). */
 #ifndef SANDBOX_SUPERVISE_CLIENT_H
 #define SANDBOX_SUPERVISE_CLIENT_H
@@ -26,6 +26,7 @@ struct sup_run {
 	struct sup_stream out, errs, compile;
 	struct loop_io out_io, err_io, compile_io;
 	uint64_t output_max; /* per stream; 0 until accepted */
+	bool unsent; /* its order waits for room */
 	bool accepted; /* the pipes have come */
 	bool stopped; /* SUP_STOP was sent */
 	enum wire_stop stop_due; /* or could not be yet: why; 0: none */
@@ -75,6 +76,7 @@ struct sup_client {
 	int sock;
 	struct sup_run *runs;
 	unsigned active, stops_due;
+	struct client_order *orders; /* that found no room; oldest first */
 	struct sup_auth *auths; /* oldest first */
 	unsigned nauths, auths_in_flight;
 	struct interp *interps;
@@ -94,6 +96,10 @@ struct sup_client {
 	void *gone_arg;
 };
 
+/* Whenever the keeper's socket has room, client_send_auths is called. */
+void client_want_room(struct sup_client *c);
+/* It came to nothing: answers. r may be gone. */
+void client_fail(struct sup_run *r, const struct err *e);
 /* Sends the stops that had no room; true when some still have none. */
 bool client_send_stops(struct sup_client *c);
 #define CLIENT_COMPILE 3 /* as a stream: the compiler's; shown only at the end */
@@ -107,8 +113,15 @@ int client_take_id(struct sup_run *r, const char *id, bool *ret_new);
  * ended. */
 bool client_drain(int fd, void (*take)(void *arg, struct sv bytes), void *arg);
 
+/* --- client_order.c ----------------------------------------------------------------------------- */
+/* Sends SUP_RUN, or keeps it until there is room. The descriptors that go with it, which an open stdin's does not, are
+ * taken over in any case. */
+int client_order(struct sup_run *r, const struct sup_run_opts *opts, struct err *e);
+bool client_send_orders(struct sup_client *c); /* true: there is no room for all of them yet */
+void client_drop_order(struct sup_run *r);
+
 /* --- client_auth.c ------------------------------------------------------------------------------ */
-/* Sends what has room, stops before questions. */
+/* Sends what has room: runs before stops, as one may be the other's, and these before questions. */
 void client_send_auths(struct sup_client *c);
 void client_free_auth(struct sup_auth *a);
 /* 0, or -1: not an answer to anything, or ill-formed. */

@@ -24,7 +24,8 @@ void client_free_auth(struct sup_auth *a)
  * the keeper's socket has no room for waits until it has. */
 void client_send_auths(struct sup_client *c)
 {
-	bool full = client_send_stops(c) || client_send_reads(c);
+	bool full =
+		client_send_orders(c) || client_send_stops(c) || client_send_reads(c);
 
 	for (struct sup_auth *a = c->auths; a && !c->lost && !full; a = a->next) {
 		struct err e = {0};

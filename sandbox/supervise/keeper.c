@@ -23,6 +23,7 @@
 /* pipes, sockets, cgroup files and pidfds of one run; memfds of one that waits */
 #define FDS_PER_RUN 24
 #define FDS_PER_WAITING 4
+#define LEAST_QUEUE 64
 #define FDS_PER_SESSION 24 /* its cgroup files, sockets, pidfds of interpreters */
 
 static void end_if_idle(struct keeper *k)
@@ -363,6 +364,21 @@ static uint64_t files_of_runs(const struct keeper *k)
 	return k->max_runs * FDS_PER_RUN + k->max_queue * FDS_PER_WAITING + 64;
 }
 
+/* Where open files are few, no more may wait than a quarter of what runs leave does for. */
+static void fit_queue(struct keeper *k, uint64_t files)
+{
+	const uint64_t runs = k->max_runs * FDS_PER_RUN + 64;
+	uint64_t room = files > runs ? (files - runs) / 4 / FDS_PER_WAITING : 0;
+
+	if (room < LEAST_QUEUE)
+		room = LEAST_QUEUE;
+	if (k->max_queue <= room)
+		return;
+	k->max_queue = (uint32_t)room;
+	log_msg(LOG_WARN, "event=queue_is_shorter open_files=%llu max_queue=%u",
+		(unsigned long long)files, k->max_queue);
+}
+
 /* Runs come first: sessions get what those cannot need. So many as were asked for, or it is refused;
  * so many as there may be, where nobody asked. */
 static int fit_sessions(struct keeper *k, const struct sup_keeper_opts *o,
@@ -404,6 +420,7 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 {
 	const uint64_t files = launch_raise_nofile();
 
+	fit_queue(k, files);
 	if (files < files_of_runs(k)) {
 		err_set(e, ERR_UNAVAILABLE, "%llu open files are too few for %u runs",
 			(unsigned long long)files, k->max_runs);

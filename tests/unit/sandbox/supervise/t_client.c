@@ -3,6 +3,7 @@
 #include "tests/unit/sandbox/supervise/front.h"
 
 #include "sandbox/base/log.h"
+#include "sandbox/supervise/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -367,13 +368,15 @@ static void test_out_of_order(void)
 	}
 }
 
-/* Fills the keeper's socket; how many runs that took. */
+/* Fills the keeper's socket; how many runs that took. One more waits. */
 static unsigned fill(void)
 {
 	unsigned n = 0;
+	const struct sup_run *r;
 
-	while (ask())
+	while ((r = ask()) && !r->unsent)
 		n++;
+	must(r);
 	return n;
 }
 
@@ -395,6 +398,7 @@ static void test_cancel_waits(void)
 		must(next(&got) == SUP_RUN);
 	ok(!next(&got), "a cancel found no room");
 	turn();
+	must(next(&got) == SUP_RUN);
 	while ((type = next(&got)))
 		stops += type == SUP_STOP && (got == id || got == id + 1);
 	ok(stops == 2, "so it comes when there is some");
@@ -419,8 +423,87 @@ static void test_cancel_too_late(void)
 	while (next(&got) == SUP_RUN)
 		;
 	turn();
+	must(next(&got) == SUP_RUN);
 	ok(!next(&got), "need not be stopped any more");
 	front_down();
+}
+
+static struct sup_run *ask_for_file(int fd)
+{
+	return sup_client_run(client,
+			      &(struct sup_run_opts){.language = SV("bash"),
+						     .code_fd = fd,
+						     .input_fd = -1,
+						     .stdin_fd = -1,
+						     .on_done = on_done},
+			      NULL);
+}
+
+static void test_burst(void)
+{
+	unsigned wrong = 0, n = 0, sent;
+	struct sup_run *r;
+	uint64_t got, last;
+	struct ipc_msg m;
+	const int file = fd_memfd("code", "x", 1, NULL);
+
+	up();
+	sent = fill();
+	for (unsigned i = 0; i < 1000; i++)
+		wrong += !ask();
+	r = ask_for_file(file);
+	ok(!wrong && r && r->unsent, "more than fit are taken, and wait");
+	must(next(&last) == SUP_RUN);
+	for (n = 1; n < sent + 1001;)
+		if (next(&got) == SUP_RUN) {
+			wrong += got != ++last;
+			n++;
+		} else {
+			turn();
+		}
+	must(ipc_recv(keeper, &m, NULL) == 1);
+	ok(!wrong && m.id == r->id && m.nfds == 1,
+	   "and come in turn, with their files");
+	ipc_finish(&m);
+	turn();
+	ok(!r->unsent && fcntl(file, F_GETFD) < 0, "which are kept no longer");
+	ok(!next(&got), "once each");
+	front_down();
+}
+
+static void test_unsent(void)
+{
+	const int file = fd_memfd("code", "x", 1, NULL);
+	struct sup_run *r, *cancelled;
+	unsigned sent;
+	uint64_t got;
+
+	up();
+	sent = fill();
+	cancelled = ask();
+	sup_client_cancel(cancelled);
+	r = ask_for_file(file);
+	for (unsigned i = 0; i < sent; i++)
+		must(next(&got) == SUP_RUN);
+	turn();
+	must(next(&got) == SUP_RUN && next(&got) == SUP_RUN);
+	ok(got == cancelled->id && next(&got) == SUP_RUN && got == r->id &&
+		   next(&got) == SUP_STOP && got == cancelled->id,
+	   "a run that is cancelled while it waits is stopped when it was sent");
+	fill();
+	r = ask_for_file(fd_memfd("code", "x", 1, NULL));
+	done = 0;
+	fd_close(&keeper);
+	turn();
+	ok(lost == 1 && code == ERR_LOST && done == sent * 2 + 5,
+	   "the keeper is gone: all are told, those that wait too");
+	front_down();
+	up();
+	fill();
+	r = ask_for_file(fd_memfd("code", "x", 1, NULL));
+	must(r && r->unsent);
+	front_down();
+	ok(true, "whoever leaves takes them along");
 }
 
 int main(void)
@@ -435,5 +518,7 @@ int main(void)
 	test_out_of_order();
 	test_cancel_waits();
 	test_cancel_too_late();
+	test_burst();
+	test_unsent();
 	return tap_done();
 }
