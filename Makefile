@@ -50,18 +50,20 @@ LDFLAGS_ALL = $(L_$(V))
 # the guest: static, alone, the same in every variant; it runs where nothing may be trusted
 GUESTFL := $(BASEFL) $(WARN) -Os -g $(HARD) -static -ffunction-sections -Wl,--gc-sections \
            -Wl,-z,relro,-z,noexecstack
-GUESTSRC := $(filter-out sandbox/guest/cell.c,$(sort $(wildcard sandbox/guest/*.c))) \
+GUESTSRC := $(filter-out $(addprefix sandbox/guest/,cell.c ahead.c line.c),$(sort $(wildcard sandbox/guest/*.c))) \
             $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c slice.c)
 # what is preloaded into an interpreter to make it a zygote: it brings no C library, it takes the one that is there
 CELLFL  := $(BASEFL) $(WARN) -Os -g $(HARD) -fPIC -shared -nostdlib -fvisibility=hidden -ffunction-sections \
            -fdata-sections -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack
-CELLSRC := $(addprefix sandbox/guest/,cell.c confine.c frame.c frame_cell.c tell.c) \
+CELLSRC := $(addprefix sandbox/guest/,cell.c line.c serve.c confine.c frame.c frame_cell.c tell.c) \
            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c)
+# and into one that is to wait for its program
+AHEADSRC := $(addprefix sandbox/guest/,ahead.c line.c) $(addprefix sandbox/base/,mem.c sv.c err.c fd.c buf.c)
 
 SRC     := $(sort $(shell find mcp tools sandbox -name '*.c' -not -path 'sandbox/guest/*')) \
            sandbox/guest/frame.c sandbox/guest/frame_cell.c schemas/rows.c
 HDR     := $(sort $(shell find mcp tools sandbox -name '*.h'))
-OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/cell_blob.o $(B)/drivers_blob.o
+OBJ     := $(SRC:%.c=$(B)/%.o) $(B)/gen/schemas.o $(B)/gen/runtimes.o $(B)/guest_blob.o $(B)/cell_blob.o $(B)/ahead_blob.o $(B)/drivers_blob.o
 LIBOBJ  := $(filter-out $(B)/mcp/main.o,$(OBJ))
 UNITSRC := $(sort $(shell find tests/unit -name 't_*.c'))
 UNIT    := $(UNITSRC:%.c=$(B)/%)
@@ -125,8 +127,17 @@ $(B)/cell_blob.o: build/cell.so
 	@mkdir -p $(@D)
 	$(Q)printf '.section .rodata\n.globl cell_blob, cell_blob_end\n.balign 16\ncell_blob:\n.incbin "build/cell.so"\ncell_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
 
+build/ahead.so: $(AHEADSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  cc     $@"
+	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(CELLFL)) -o $@.dbg $(AHEADSRC)
+	$(Q)strip -o $@ $@.dbg
+$(B)/ahead_blob.o: build/ahead.so
+	@mkdir -p $(@D)
+	$(Q)printf '.section .rodata\n.globl ahead_blob, ahead_blob_end\n.balign 16\nahead_blob:\n.incbin "build/ahead.so"\nahead_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
+
 # the language drivers, as bytes between NAME and NAME_end
-DRIVERS := $(addprefix sandbox/guest/drivers/,driver.py driver.js driver.sh zygote.py)
+DRIVERS := $(addprefix sandbox/guest/drivers/,driver.py driver.js driver.sh zygote.py ahead.js)
 $(B)/drivers_blob.o: $(DRIVERS)
 	@mkdir -p $(@D)
 	$(Q){ printf '.section .rodata\n'; for f in $^; do n=$${f##*/}; n=$${n%.*}_$${n#*.}; \

@@ -39,12 +39,15 @@ static int add_rows(const struct cJSON *tree, struct rows *all, struct err *e)
 	if (rows_add(all, js_get(tree, "runtimes")))
 		return err_set(e, ERR_INVALID, "%s", all->why);
 	for (unsigned i = built_in; i < all->n; i++)
-		if (all->row[i].driver[0] || all->row[i].zygote[0])
+		if (all->row[i].driver[0] || all->row[i].zygote[0] ||
+		    all->row[i].ahead[0])
 			return err_set(e, ERR_INVALID,
 				       "runtimes[%u].%s must be empty: drivers are "
 				       "built in",
 				       i - built_in,
-				       all->row[i].driver[0] ? "driver" : "zygote");
+				       all->row[i].driver[0]   ? "driver"
+				       : all->row[i].zygote[0] ? "zygote"
+							       : "ahead");
 	return 0;
 }
 

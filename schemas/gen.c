@@ -225,6 +225,7 @@ static void emit_runtime(const struct pol_runtime *r)
 	put_member("driver", r->driver);
 	put_member("zygote", r->zygote);
 	put_list("preload", r->preload);
+	put_member("ahead", r->ahead);
 	put_list("env", r->env);
 	put_list("syscalls", r->syscalls);
 	put_list("etc", r->etc);

@@ -135,6 +135,14 @@ static const char *zygote(const char *s)
 		       : "must be zygote.EXTENSION, or empty";
 }
 
+static const char *ahead(const char *s)
+{
+	return !*s || (!strncmp(s, "ahead.", 6) && s[6] && strlen(s) <= 24 &&
+		       !s[6 + strspn(s + 6, LOWER DIGITS)])
+		       ? NULL
+		       : "must be ahead.EXTENSION, or empty";
+}
+
 /* They go to the driver in one line, with blanks between. */
 static const char *module(const char *s)
 {
@@ -180,6 +188,7 @@ static const struct field fields[] = {
 	{"driver", STRING, OPTIONAL, 0, driver, AT(driver), 0, 0, 0},
 	{"zygote", STRING, OPTIONAL, 0, zygote, AT(zygote), 0, 0, 0},
 	{"preload", LIST, OPTIONAL, 128, module, AT(preload), 0, 0, 0},
+	{"ahead", STRING, OPTIONAL, 0, ahead, AT(ahead), 0, 0, 0},
 	{"env", LIST, OPTIONAL, POL_MAX_ENV, variable, AT(env), 0, 0, 0},
 	{"syscalls", LIST, OPTIONAL, 64, word, AT(syscalls), 0, 0, 0},
 	{"etc", LIST, OPTIONAL, 8, config, AT(etc), 0, 0, 0},
@@ -324,6 +333,11 @@ static int take_compile(struct place *at, const cJSON *c, struct pol_runtime *ro
 	at->field = "preload";
 	if (row->preload[0] && !row->zygote[0])
 		return wrong(at, "is for a row that has a zygote");
+	at->field = "ahead";
+	if (row->ahead[0] && row->zygote[0])
+		return wrong(at, "is not for a row that has a zygote");
+	if (row->ahead[0] && c)
+		return wrong(at, "is not for a language that is compiled");
 	return 0;
 }
 

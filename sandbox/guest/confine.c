@@ -22,8 +22,11 @@
 
 int confine_enter(const struct room *room)
 {
+	const int users = room->own_users ? CLONE_NEWUSER : 0;
+
+	/* the kernel enters that one first */
 	if (setns(room->pidfd,
-		  CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
+		  users | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET))
 		return -1;
 	umask(022);
 	setsid();
@@ -60,7 +63,7 @@ int confine_stack(void)
 	return limit(RLIMIT_STACK, 8u << 20);
 }
 
-int confine_limits(const struct guest_run *r)
+int confine_limits(const struct guest_run *r, uint32_t ours)
 {
 	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, r->open_files) ||
 	    limit(RLIMIT_FSIZE, r->workspace_bytes) || confine_stack() ||
@@ -68,9 +71,9 @@ int confine_limits(const struct guest_run *r)
 	    limit(RLIMIT_SIGPENDING, 256) || limit(RLIMIT_NICE, 0) ||
 	    limit(RLIMIT_RTPRIO, 0))
 		return -1;
-	/* without cgroups these are the only bounds; the count includes guest and room */
+	/* without cgroups these are the only bounds */
 	if (r->rlimit_memory && (limit(RLIMIT_DATA, r->memory_bytes) ||
-				 limit(RLIMIT_NPROC, r->processes + 3)))
+				 limit(RLIMIT_NPROC, r->processes + ours)))
 		return -1;
 	for (int cap = 0; cap <= 63; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) {

@@ -9,9 +9,16 @@ void guest_put_zygote(struct ipc_msg *m, const struct guest_zygote *z)
 	frame_put_list(m, z->run.args, z->run.nargs);
 	frame_put_list(m, z->run.env, z->run.nenv);
 	frame_put_limits(m, &z->run);
+	ipc_put_u32(m, z->ahead);
+	ipc_put_sv(m, z->ahead ? z->run.code_name : SV(""));
 	ipc_put_fd(m, z->run.filter_fd);
 	ipc_put_fd(m, z->driver_fd);
 	ipc_put_fd(m, z->object_fd);
+}
+
+static bool is_plain_name(struct sv name)
+{
+	return guest_path_ok(name) && sv_find(name, '/') < 0;
 }
 
 int guest_get_zygote(struct ipc_msg *m, struct guest_zygote *z)
@@ -23,11 +30,14 @@ int guest_get_zygote(struct ipc_msg *m, struct guest_zygote *z)
 	r->nargs = frame_get_list(m, r->args, GUEST_MAX_ARGS);
 	r->nenv = frame_get_list(m, r->env, GUEST_MAX_ENV);
 	frame_get_limits(m, r);
+	z->ahead = ipc_get_u32(m);
+	r->code_name = ipc_get_sv(m, 64);
 	r->filter_fd = ipc_take_fd(m);
 	z->driver_fd = ipc_take_fd(m);
 	z->object_fd = ipc_take_fd(m);
 	if (ipc_end(m) && sv_starts(r->interpreter, SV("/")) &&
-	    sv_find(r->interpreter, '\0') < 0)
+	    sv_find(r->interpreter, '\0') < 0 && z->ahead == (r->code_name.n > 0) &&
+	    (!z->ahead || is_plain_name(r->code_name)))
 		return 0;
 	fd_close(&r->filter_fd);
 	fd_close(&z->driver_fd);

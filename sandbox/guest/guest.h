@@ -237,15 +237,18 @@ struct guest_row {
 
 #define GUEST_CELLS 64		/* at a time, those that run included; one more fails with EBUSY */
 #define GUEST_CELL_JOINS 4	/* cgroups of v1 it has to join */
-#define GUEST_OWN_UID 0xffffffffu	/* it keeps the sandbox's */
+#define GUEST_UID 1000u		/* the guest's own, inside */
+#define GUEST_OWN_UID 0xffffffffu	/* it keeps that one, in a user namespace of its own */
 
-/* Of run: interpreter, args, env, the limits of each cell, landlock, filter_fd. The zygote is started as
- * `interpreter args... DRIVER` with the object preloaded; what the environment says of either is gone when the
- * driver runs. */
+/* Of run: interpreter, args, env, the limits of each cell, landlock, filter_fd; `ahead`: code_name. The zygote is started
+ * as `interpreter args... DRIVER` with the object preloaded; what the environment says of either is gone when the
+ * driver runs. Where the interpreter cannot be forked, each cell starts it ahead instead, as `interpreter args... code_name`
+ * (sandbox/guest/ahead.h). */
 struct guest_zygote {
 	struct guest_run run;
+	uint32_t ahead;		/* 1: so */
 	int driver_fd;		/* its text, a sealed memfd */
-	int object_fd;		/* build/cell.so, a sealed memfd */
+	int object_fd;		/* build/cell.so, or build/ahead.so; a sealed memfd */
 };
 void guest_put_zygote(struct ipc_msg *m, const struct guest_zygote *z);
 int guest_get_zygote(struct ipc_msg *m, struct guest_zygote *z);	/* the fds are the caller's */

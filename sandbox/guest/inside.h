@@ -16,6 +16,7 @@ struct failure {
 struct room {
 	pid_t pid;	/* in the guest's pid namespace */
 	int pidfd;	/* owned */
+	bool own_users;	/* it has a user namespace of its own, which who enters it enters too */
 };
 
 enum room_kind { ROOM_ONE_RUN, ROOM_STANDING };	/* the latter has GUEST_RUN_DIR too */
@@ -25,6 +26,9 @@ struct room_plan {
 	const struct guest_run *limits;	/* borrowed for the call */
 	enum room_kind kind;
 	uint32_t uid;	/* the owner of /workspace; GUEST_OWN_UID: the guest's */
+	/* A user namespace of its own, with the guest's uid and no other, and none beneath it. Rooms of one user are kept apart by
+	 * that: what the kernel counts for each user it counts for each room then, and a process of one has no power over another's. */
+	bool own_users;
 };
 /* Makes a room; it stands when room_ready says so, which waits for ready_fd, to be closed by the caller.
  * -1 with errno. Must: run with CAP_SYS_ADMIN, CAP_NET_ADMIN in the guest's user namespace. Must not: leave
@@ -36,6 +40,9 @@ int room_start(const struct guest_run *r, enum room_kind kind, struct room *ret,
 	       struct failure *f);
 /* The room's /workspace; before any program runs in it. -1 with errno. */
 int room_workspace(const struct room *room);
+/* Its mounts, as a descriptor. Who closes the last one waits for the kernel to take them down, with all that is in them: that is
+ * to be nobody whose end is waited for. -1 with errno. */
+int room_mounts(const struct room *room);
 /* Kills everything in the room and reaps its init. */
 void room_end(struct room *room);
 
@@ -60,7 +67,10 @@ int payload_enter(const struct room *room);
 /* Confinement of the calling process, in this order (confine.c, which is linked into cell.so too). */
 int confine_enter(const struct room *room);	/* the room, but for its processes; as a session leader */
 int confine_stack(void);	/* of confine_limits what an interpreter reads when it starts */
-int confine_limits(const struct guest_run *r);	/* rlimits, bounding set, oom score */
+/* Rlimits, bounding set, oom score. Where processes are limited by their user's number, this many of ours are among them. */
+int confine_limits(const struct guest_run *r, uint32_t ours);
+#define CONFINE_OURS 2	/* guest and room's init; in a cell's room the latter alone, but a program finds the same number */
+#define CONFINE_OURS_STANDING 3	/* and whom the guest forks for files */
 int confine_privileges(void);			/* no capability in any set, no_new_privs */
 /* Landlock: file allowlist and scopes; `more` is one further folder to write, or NULL */
 int confine_files(const char *more);

@@ -109,11 +109,20 @@ static void close_run(struct guest_run *r)
 	fd_close(&r->stdin_fd);
 }
 
+/* Nothing may follow the request: whatever is there to read is the end. Waits for it that long. */
+static bool keeper_has_gone(int ms)
+{
+	struct pollfd p = {GUEST_CTL_FD, POLLIN, 0};
+
+	return poll(&p, 1, ms) != 0;
+}
+
 static void serve(uint64_t id, struct guest_run *r)
 {
-	struct room room = {-1, -1};
+	struct room room = {.pid = -1, .pidfd = -1};
 	struct failure f = {.sys = 0};
 	int pidfd = -1, status;
+	AUTO_FD mounts = -1;
 	struct ipc_msg m;
 	uint64_t ended_us;
 	pid_t pid;
@@ -132,19 +141,14 @@ static void serve(uint64_t id, struct guest_run *r)
 	status = wait_program(pid);
 	ended_us = guest_now_us();
 	fd_close(&pidfd);
+	mounts = room_mounts(&room);
 	room_end(&room);
 	ipc_start(&m, GUEST_ENDED, id);
 	ipc_put_u32(&m, (uint32_t)status);
 	ipc_put_u64(&m, ended_us);
 	tell(&m);
-}
-
-/* Nothing may follow the request: whatever is there to read is the end. */
-static bool keeper_has_gone(void)
-{
-	struct pollfd p = {GUEST_CTL_FD, POLLIN, 0};
-
-	return poll(&p, 1, 0) != 0;
+	/* it has closed its descriptor of the workspace then */
+	keeper_has_gone(-1);
 }
 
 static void set_up(void)
@@ -154,7 +158,8 @@ static void set_up(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "guest", 0, 0, 0);
 	slice_short();
-	close(GUEST_SELF_FD);
+	/* its own program, and what bwrap has left open: the user namespace of cells, to name one */
+	close_range(GUEST_SELF_FD, ~0U, 0);
 	fd_set_cloexec(GUEST_CTL_FD, true);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -181,7 +186,7 @@ int main(void)
 		zygote_main(m.id, &z);
 	if (m.type != GUEST_RUN || guest_get_run(&m, &r))
 		return 1;
-	if (!keeper_has_gone())
+	if (!keeper_has_gone(0))
 		serve(m.id, &r);
 	return 0;
 }

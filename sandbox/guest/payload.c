@@ -230,7 +230,7 @@ _Noreturn void payload_main(const struct guest_run *r, const struct room *room,
 		fail("enter the room");
 	prepare(&s, r);
 	set_stdio(r);
-	if (confine_limits(r))
+	if (confine_limits(r, CONFINE_OURS))
 		fail("limits");
 	if (confine_privileges())
 		fail("drop capabilities");
@@ -308,7 +308,8 @@ _Noreturn void payload_call_main(const struct payload_call *p)
 	note_in = p->log_fd;
 	if (payload_enter(p->room))
 		fail("enter the room");
-	if (confine_limits(&r) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+	if (confine_limits(&r, CONFINE_OURS_STANDING) ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		fail("limits");
 	if (confine_privileges())
 		fail("drop capabilities");

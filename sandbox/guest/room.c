@@ -65,6 +65,33 @@ static int mask_proc(void)
 		     MS_BIND | MS_REMOUNT | MS_RDONLY | PLAIN | MS_NOEXEC, NULL);
 }
 
+static int write_to(const char *path, const char *text)
+{
+	AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : fd_write_all(fd, text, strlen(text));
+}
+
+/* Must: come before anything that is owned by a uid is made; in the room's first /proc, which is the guest's. Must not: leave
+ * anybody in the room the right to make a namespace of users. */
+static int map_users(const struct room_plan *p)
+{
+	char map[40];
+	int bad;
+
+	if (!p->own_users)
+		return 0;
+	snprintf(map, sizeof(map), "%u %u 1", GUEST_UID, GUEST_UID);
+	/* its files there are nobody's as long as it is not dumpable; what else is the user's lives elsewhere or has ended */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	bad = write_to("/proc/self/setgroups", "deny") ||
+	      write_to("/proc/self/uid_map", map) ||
+	      write_to("/proc/self/gid_map", map) ||
+	      write_to("/proc/sys/user/max_user_namespaces", "0");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return bad ? -1 : 0;
+}
+
 static int loopback_up(const struct room_plan *p)
 {
 	struct ifreq req = {.ifr_flags = IFF_UP | IFF_RUNNING};
@@ -79,6 +106,15 @@ static int mount_proc(const struct room_plan *p)
 {
 	(void)p;
 	return mount("proc", "/proc", "proc", PLAIN | MS_NOEXEC, NULL) || mask_proc();
+}
+
+/* A program finds its own terminals and no other's: those of bwrap's mount are of all the rooms in one sandbox, and where these
+ * are one user, one could read what the other types. */
+static int mount_terminals(const struct room_plan *p)
+{
+	(void)p;
+	return mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		     "newinstance,ptmxmode=0666,mode=620");
 }
 
 static int mount_writable(const struct room_plan *p)
@@ -111,7 +147,9 @@ static int set_up(const struct room_plan *p, struct failure *f)
 		int (*step)(const struct room_plan *p);
 		bool standing; /* in a session's room only */
 	} steps[] = {
+		{"map the user", map_users, false},
 		{"mount and mask /proc", mount_proc, false},
+		{"mount the terminals", mount_terminals, false},
 		{"mount the writable folders", mount_writable, false},
 		{"mount the session's folder", mount_run, true},
 		{"bring up loopback", loopback_up, false},
@@ -149,7 +187,8 @@ static _Noreturn void room_main(const struct room_plan *p, int ready_fd)
 
 int room_begin(const struct room_plan *p, struct room *ret, int *ret_ready_fd)
 {
-	const unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
+	const unsigned long users = p->own_users ? CLONE_NEWUSER : 0;
+	const unsigned long flags = users | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
 				    CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD | SIGCHLD;
 	int ready[2], pidfd = -1;
 	long pid;
@@ -164,7 +203,7 @@ int room_begin(const struct room_plan *p, struct room *ret, int *ret_ready_fd)
 		fd_close(&ready[0]);
 		return -1;
 	}
-	*ret = (struct room){(pid_t)pid, pidfd};
+	*ret = (struct room){(pid_t)pid, pidfd, p->own_users};
 	*ret_ready_fd = ready[0];
 	return 0;
 }
@@ -201,6 +240,14 @@ int room_workspace(const struct room *room)
 
 	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)room->pid);
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int room_mounts(const struct room *room)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)room->pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 void room_end(struct room *room)

@@ -3,6 +3,7 @@
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/guest/ahead.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +14,74 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LEAVE_MS 50 /* to the keeper, for what it does at once */
+#define ABOVE_ALL 768 /* descriptors of the guest: up to nine for each cell */
+
 /* --- what happens to a cell -------------------------------------------------------------------- */
 
-static void bury(struct cell *c)
+/* The life of a fork that closes the oldest n as the last one: when the guest has. It keeps nothing else open meanwhile, such
+ * as a pipe whose end somebody waits for. */
+static _Noreturn void close_last(const struct zygote *z, uint32_t n, const int line[2])
+{
+	const int heard = fcntl(line[0], F_DUPFD, ABOVE_ALL);
+	char byte;
+
+	for (uint32_t i = 0; i < n; i++)
+		fcntl(z->left[i].mounts, F_DUPFD, ABOVE_ALL);
+	close(line[1]);
+	close_range(0, ABOVE_ALL - 1, 0);
+	while (read(heard, &byte, 1) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
+/* All inodes in use take 200 ms, and the guest has other cells. */
+static void close_oldest(struct zygote *z, uint32_t n)
+{
+	int line[2] = {-1, -1};
+	long pid = -1;
+
+	/* without a signal, so that it is told from other children */
+	if (!fd_pipe(line, NULL))
+		pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
+	if (!pid)
+		close_last(z, n, line);
+	z->closers += pid > 0;
+	for (uint32_t i = 0; i < n; i++)
+		fd_close(&z->left[i].mounts);
+	z->nleft -= n;
+	memmove(z->left, z->left + n, z->nleft * sizeof(*z->left));
+	fd_close(&line[0]);
+	fd_close(&line[1]);
+}
+
+/* For a while yet: the keeper has a descriptor of the workspace, and is to close it first. */
+static void leave_mounts(struct zygote *z, int fd)
+{
+	if (fd < 0)
+		return;
+	if (z->nleft == GUEST_CELLS)
+		close_oldest(z, GUEST_CELLS / 2);
+	z->left[z->nleft].mounts = fd;
+	z->left[z->nleft++].since_us = guest_now_us();
+}
+
+/* Closes those left long enough ago; how long to wait for the next, or for who closes them, in ms. */
+static int close_mounts(struct zygote *z)
+{
+	const uint64_t now = guest_now_us();
+	uint32_t n = 0;
+
+	while (n < z->nleft && now - z->left[n].since_us >= LEAVE_MS * 1000u)
+		n++;
+	if (n)
+		close_oldest(z, n);
+	while (z->closers && waitpid(-1, NULL, (int)__WCLONE | WNOHANG) > 0)
+		z->closers--;
+	return z->nleft || z->closers ? LEAVE_MS : -1;
+}
+
+static void bury(struct zygote *z, struct cell *c)
 {
 	struct ipc_msg m;
 
@@ -27,25 +93,25 @@ static void bury(struct cell *c)
 	} else {
 		tell_failed(c->id, &c->failure);
 	}
-	fd_close(&c->mounts);
+	leave_mounts(z, fd_steal(&c->mounts));
 	c->state = CELL_FREE;
 }
 
-static void end_room(struct cell *c)
+static void end_room(struct zygote *z, struct cell *c)
 {
 	c->state = CELL_ENDING;
 	if (c->room.pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, c->room.pidfd, SIGKILL, NULL, 0);
 	else if (!c->owed)
-		bury(c);
+		bury(z, c);
 }
 
-static void give_up(struct cell *c, const char *stage, int sys)
+static void give_up(struct zygote *z, struct cell *c, const char *stage, int sys)
 {
 	failure_set(&c->failure, stage, sys);
 	guest_close_cell(&c->given);
 	fd_close(&c->ready_fd);
-	end_room(c);
+	end_room(z, c);
 }
 
 static void do_stands(struct zygote *z, struct cell *c)
@@ -57,7 +123,7 @@ static void do_stands(struct zygote *z, struct cell *c)
 	ipc_put_fd(&m, c->room.pidfd);
 	guest_put_cell(&m, &c->given);
 	if (ipc_send(z->line, &m, NULL)) {
-		give_up(c, "order a cell", errno);
+		give_up(z, c, "order a cell", errno);
 		return;
 	}
 	guest_close_cell(&c->given);
@@ -69,22 +135,12 @@ static void do_fell(struct zygote *z, struct cell *c)
 {
 	const struct failure why = c->failure;
 
-	(void)z;
-	give_up(c, why.stage, why.sys);
+	give_up(z, c, why.stage, why.sys);
 }
 
 static void do_cancel(struct zygote *z, struct cell *c)
 {
-	(void)z;
-	give_up(c, "killed", ECANCELED);
-}
-
-static int open_mounts(const struct room *room)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)room->pid);
-	return open(path, O_RDONLY | O_CLOEXEC);
+	give_up(z, c, "killed", ECANCELED);
 }
 
 static void do_made(struct zygote *z, struct cell *c)
@@ -92,12 +148,11 @@ static void do_made(struct zygote *z, struct cell *c)
 	struct ipc_msg m;
 	AUTO_FD ws = c->room.pidfd >= 0 ? room_workspace(&c->room) : -1;
 
-	(void)z;
 	if (ws < 0) { /* it was killed meanwhile */
-		give_up(c, "open the workspace", errno);
+		give_up(z, c, "open the workspace", errno);
 		return;
 	}
-	c->mounts = open_mounts(&c->room);
+	c->mounts = room_mounts(&c->room);
 	c->state = CELL_LIVE;
 	c->told = true;
 	ipc_start(&m, GUEST_CELL_MADE, c->id);
@@ -109,9 +164,8 @@ static void do_made(struct zygote *z, struct cell *c)
 /* Both of the zygote's last words: what the cell leaves behind goes with its room. */
 static void do_ended(struct zygote *z, struct cell *c)
 {
-	(void)z;
 	c->owed = false;
-	end_room(c);
+	end_room(z, c);
 }
 
 /* What is in the room dies with it; the zygote will say so. */
@@ -124,10 +178,9 @@ static void do_kill(struct zygote *z, struct cell *c)
 
 static void do_gone(struct zygote *z, struct cell *c)
 {
-	(void)z;
 	room_end(&c->room);
 	if (c->state == CELL_ENDING && !c->owed)
-		bury(c);
+		bury(z, c);
 }
 
 /* NULL: comes too late, or cannot happen. */
@@ -173,18 +226,20 @@ static struct cell *find(struct zygote *z, uint64_t id)
 static void begin(struct zygote *z, struct cell *c, uint64_t id,
 		  const struct guest_cell *given)
 {
-	const struct room_plan plan = {
-		.limits = &z->base, .kind = ROOM_ONE_RUN, .uid = given->uid};
+	const struct room_plan plan = {.limits = &z->base,
+				       .kind = ROOM_ONE_RUN,
+				       .uid = given->uid,
+				       .own_users = given->uid == GUEST_OWN_UID};
 
 	*c = (struct cell){.state = CELL_ROOM,
 			   .id = id,
 			   .given = *given,
-			   .room = {-1, -1},
+			   .room = {.pid = -1, .pidfd = -1},
 			   .ready_fd = -1,
 			   .pidfd = -1,
 			   .mounts = -1};
 	if (room_begin(&plan, &c->room, &c->ready_fd))
-		give_up(c, "make the room", errno);
+		give_up(z, c, "make the room", errno);
 }
 
 static void on_cell(struct zygote *z, struct ipc_msg *m)
@@ -298,7 +353,7 @@ static void round_of(struct zygote *z)
 
 	for (unsigned i = 0; i < GUEST_CELLS; i++)
 		p[THE_CELLS + i] = (struct pollfd){watched(&z->cells[i]), POLLIN, 0};
-	if (poll(p, WATCHES, -1) < 0) {
+	if (poll(p, WATCHES, close_mounts(z)) < 0) {
 		if (errno == EINTR)
 			return;
 		_exit(1);
@@ -350,7 +405,7 @@ static void place_fds(const struct guest_zygote *g)
 	for (unsigned i = 0; i < ARRAY_LEN(high); i++)
 		if (dup2(moved[i], (int)i) < 0)
 			fail("the zygote's descriptors");
-	if (close_range(ARRAY_LEN(high), ~0U, CLOSE_RANGE_CLOEXEC))
+	if (close_range(ARRAY_LEN(high), ~0U, 0))
 		fail("close descriptors");
 }
 _Static_assert(ZYGOTE_LINE_FD == 3 && ZYGOTE_DRIVER_FD == 4 && ZYGOTE_OBJECT_FD == 5,
@@ -370,14 +425,36 @@ static char *keep(struct sv s)
 	return at;
 }
 
+/* What is to be run, and what makes it a zygote, or has it wait in a cell: at the end of its environment, where it is taken
+ * away again. */
+static void put_words(const struct guest_zygote *g, char **argv, char **envp)
+{
+	const struct guest_run *r = &g->run;
+	const int first = AHEAD_FIRST_FD(r->open_files);
+	char preload[64], mark[160];
+	uint32_t n = 0;
+
+	argv[n++] = keep(r->interpreter);
+	for (uint32_t i = 0; i < r->nargs; i++)
+		argv[n++] = keep(r->args[i]);
+	argv[n] = keep(g->ahead ? r->code_name : SV("/proc/self/fd/4"));
+	snprintf(preload, sizeof(preload), "LD_PRELOAD=/proc/self/fd/%d",
+		 g->ahead ? first + AHEAD_OBJECT : ZYGOTE_OBJECT_FD);
+	snprintf(mark, sizeof(mark), AHEAD_MARK "=%d /workspace/" SV_FMT, first,
+		 SV_ARG(r->code_name));
+	for (n = 0; n < r->nenv; n++)
+		envp[n] = keep(r->env[n]);
+	envp[n++] = keep(sv_of(preload));
+	envp[n] = keep(g->ahead ? sv_of(mark) : SV(ZYGOTE_MARK "=1"));
+}
+_Static_assert(ZYGOTE_DRIVER_FD == 4, "the path above");
+
 /* Must: leave the zygote the guest's capabilities, which are ambient, and nothing else of the guest's. Must not: be given
  * anything of a caller's. */
 static _Noreturn void become_zygote(const struct guest_zygote *g, int line)
 {
 	char *argv[GUEST_MAX_ARGS + 3] = {NULL}, *envp[GUEST_MAX_ENV + 3] = {NULL};
-	const struct guest_run *r = &g->run;
 	sigset_t none;
-	uint32_t n = 0;
 
 	if (dup2(line, ZYGOTE_LINE_FD) < 0) /* so that what fails is told there */
 		_exit(1);
@@ -387,21 +464,14 @@ static _Noreturn void become_zygote(const struct guest_zygote *g, int line)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
-	argv[n++] = keep(r->interpreter);
-	for (uint32_t i = 0; i < r->nargs; i++)
-		argv[n++] = keep(r->args[i]);
-	argv[n] = keep(SV("/proc/self/fd/4"));
-	for (n = 0; n < r->nenv; n++)
-		envp[n] = keep(r->env[n]);
-	/* at the end: cell.so leaves no trace of them */
-	envp[n++] = keep(SV("LD_PRELOAD=/proc/self/fd/5"));
-	envp[n] = keep(SV(ZYGOTE_MARK "=1"));
+	put_words(g, argv, envp);
+	if (g->ahead)
+		starter_main(argv, envp);
 	if (confine_stack())
 		fail("limits");
 	execve(argv[0], argv, envp);
 	fail("start the interpreter");
 }
-_Static_assert(ZYGOTE_DRIVER_FD == 4 && ZYGOTE_OBJECT_FD == 5, "the paths above");
 
 /* -1 with f filled. */
 static int start(struct zygote *z, const struct guest_zygote *g, struct failure *f)

@@ -16,7 +16,10 @@
  *
  * A room's init is only gone when the zygote has reaped the cell, and the cell's end is only told when both
  * are: the zygote owes one answer to each order, and after GUEST_CELL_MADE a GUEST_ENDED. A zygote that dies, or says what
- * it may not, is the end of the guest. */
+ * it may not, is the end of the guest.
+ *
+ * Of an interpreter that cannot be forked the zygote is none: it is a fork of the guest (starter.c), and each of its cells
+ * becomes an interpreter once it is confined (ahead.h). All else is the same. */
 #ifndef SANDBOX_GUEST_ZYGOTE_H
 #define SANDBOX_GUEST_ZYGOTE_H
 
@@ -38,6 +41,21 @@
 #define ZYGOTE_LINE_FD GUEST_CTL_FD	/* what tell() speaks into */
 #define ZYGOTE_DRIVER_FD 4
 #define ZYGOTE_OBJECT_FD 5
+
+/* --- the zygote's side (serve.c) ------------------------------------------------------------------- */
+
+struct zygote_way {
+	pid_t (*fork)(void);
+	/* In a cell whose streams are in place: gives what else it is to have its number, and closes all others. -1 with errno */
+	int (*place)(const struct guest_cell *c, uint32_t open_files);
+};
+/* Makes cells by the guest's orders, and ends with the guest. Returns in cells alone, each in its room and fully
+ * confined. `way` is borrowed for ever. */
+void zygote_serve(const struct zygote_way *way);
+/* Ends a cell, and its line with it: what could not be confined does not live. */
+_Noreturn void zygote_fail(const char *stage);
+/* A zygote that runs this in each of its cells. Must: have its descriptors at their numbers; what zygote_serve() must. */
+_Noreturn void starter_main(char *const *argv, char *const *envp);
 
 /* --- the guest's side (zygote.c) ------------------------------------------------------------------ */
 
@@ -68,9 +86,7 @@ struct cell {
 	struct room room;		/* pidfd -1: reaped */
 	int ready_fd;			/* owned; of the room, in CELL_ROOM */
 	int pidfd;			/* owned, during EV_CELL_MADE; the cell's */
-	/* Owned: the room's mounts. Who closes the last of them waits for the kernel to take them down, and that is not to
-	 * be the room's init, whose end is waited for. */
-	int mounts;
+	int mounts;			/* owned; the room's, which it survives */
 	bool owed;			/* the zygote has a word to say */
 	bool told;			/* GUEST_CELL_MADE */
 	uint32_t status;
@@ -82,6 +98,11 @@ struct zygote {
 	struct guest_run base;		/* limits, landlock */
 	int pidfd, line;		/* owned */
 	struct cell cells[GUEST_CELLS];
+	struct {
+		int mounts;		/* owned; of a room that has gone */
+		uint64_t since_us;
+	} left[GUEST_CELLS];		/* the oldest first */
+	uint32_t nleft, closers;	/* closers: children that close some */
 };
 
 /* Never returns: ends with the keeper, or with the zygote. z's fds are taken. */

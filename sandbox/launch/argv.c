@@ -21,12 +21,15 @@ static const char *const own_userns[] = {
 	"--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
 };
 
-/* One that is there already, with the uids of cells in it (child_ids.c), where no further one can be made: bwrap refuses
- * --disable-userns then. The guest makes each cell what it is to be. */
-static const char *const given_userns[] = {
-	"--userns", "9", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
-};
+/* One that is there already (child_ids.c), where only as many further ones can be made as are needed: bwrap refuses
+ * --disable-userns then. */
+static const char *const given_userns[] = {"--userns", "9"};
 _Static_assert(HOST_FDS == 9, "the namespace's descriptor");
+
+/* Where cells have uids in it, the guest makes each what it is to be. */
+static const char *const changes_uids[] = {
+	"--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
+};
 
 static const char *const namespaces[] = {
 	"--unshare-pid", "--unshare-net", "--unshare-ipc",
@@ -176,6 +179,8 @@ void host_build_argv(struct launch_host *h)
 	add(&cells, "bwrap");
 	add_all(&cells, namespaces, ARRAY_LEN(namespaces));
 	add_all(&cells, given_userns, ARRAY_LEN(given_userns));
+	if (h->facts.root)
+		add_all(&cells, changes_uids, ARRAY_LEN(changes_uids));
 	add_ways(h, &cells);
 	add_rest(h, &cells);
 }

@@ -100,7 +100,7 @@ static int enter_own(const struct child_plan *p, struct child_helper *mapper)
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) || (m && fchdir(m->dir)) ||
 	    unshare(CLONE_NEWUSER | (m ? CLONE_NEWNS : 0)))
 		return -1;
-	if (p->ids)
+	if (p->ids && p->ids->many)
 		return child_ids_outer(mapper);
 	return write_own("/proc/self/setgroups", "deny") ||
 			       write_own("/proc/self/uid_map", m->uid_map) ||
@@ -128,16 +128,17 @@ static _Noreturn void child_main(const struct child_plan *p)
 {
 	int program = fcntl(p->program, F_DUPFD_CLOEXEC, HIGH_FD);
 	struct child_helper mapper = {0, -1, -1};
+	const bool many = p->ids && p->ids->many;
 	int fds[CHILD_MAX_FDS + 1], ids = -1;
 
 	reset_signals();
 	if (p->cgroup && join_v1(p->cgroup))
 		fail("cannot join the cgroup");
-	if (p->ids && child_ids_begin(p->ids, &mapper))
+	if (many && child_ids_begin(p->ids, &mapper))
 		fail("cannot fork");
 	if (p->change_uid && become(p->uid))
 		fail("cannot change to an unprivileged uid");
-	if ((p->image || p->ids) && enter_own(p, &mapper))
+	if ((p->image || many) && enter_own(p, &mapper))
 		fail("cannot make a user namespace");
 	if (p->image && bind_image())
 		fail("cannot bring the image in");

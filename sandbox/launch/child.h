@@ -15,20 +15,25 @@ struct child_image {
 };
 void child_image_make(struct child_image *ret, int dir, uint32_t uid, uint32_t gid);
 
-/* A user namespace for the program, which is the descriptor after all others of it: inside, the child's uid is 1000 and
- * those of cells begin at LAUNCH_CELL_UID; gids are the same numbers (child_ids.c). As root only. Made with
- * child_ids_make before the fork. */
+/* A user namespace for the program, which is the descriptor after all others of it (child_ids.c): inside, the child's uid
+ * is GUEST_UID, so is its gid. Made before the fork. */
 struct child_ids {
-	uint32_t own;
-	char outer[64], inner[64];
+	bool many;		/* it has more than that one */
+	uint32_t own;		/* many: the child's uid and gid */
+	char outer[64];		/* many */
+	char uids[64], gids[64];
+	char beneath[12];	/* how many user namespaces there may be in it */
 };
+/* As root: cells have uids there too, from LAUNCH_CELL_UID on, and their gids are the same numbers. */
 void child_ids_make(struct child_ids *ret, uint32_t own, uint32_t cells);
+/* As an ordinary user: cells have user namespaces in it. */
+void child_ids_make_one(struct child_ids *ret, uint32_t uid, uint32_t gid);
 struct child_helper {
 	pid_t pid;
 	int to, from;
 };
-/* In this order, all in the child: while it is root; when it is in a new user namespace as own; then, the namespace's
- * descriptor, or -1. */
+/* In this order, all in the child: `many`, while it is root; `many`, when it is in a new user namespace as own; then, the
+ * namespace's descriptor, or -1. */
 int child_ids_begin(const struct child_ids *ids, struct child_helper *ret);
 int child_ids_outer(struct child_helper *p);
 int child_ids_inner(const struct child_ids *ids);

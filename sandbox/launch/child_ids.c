@@ -1,8 +1,8 @@
-/* child_ids.c: a user namespace with a uid for each cell, made by the child that becomes bwrap.
+/* child_ids.c: a user namespace for cells, made by the child that becomes bwrap.
  *
- * Theory of operation. bwrap maps one uid. Who may map more is somebody with CAP_SETUID outside, which the keeper as root
- * has, and a sandbox's uid has not; and the map can be written from outside only. And bwrap wants to be beneath what it
- * is given, not in it. So two are made, one in the other:
+ * Theory of operation. bwrap maps one uid. As root cells have uids of their own, and who may map more than one is somebody
+ * with CAP_SETUID outside, which the keeper as root has, and a sandbox's uid has not; and the map can be written from
+ * outside only. And bwrap wants to be beneath what it is given, not in it. So two are made, one in the other:
  *
  *	child, root           forks the mapper
  *	child, sandbox's uid  unshare: the outer one    --->   mapper: writes its map, all ids as they are, and ends
@@ -10,6 +10,10 @@
  *	maker                 unshare: the inner one    --->   child: writes its map, ids as they are seen inside
  *	maker                 no further user namespace in it; the child opens it; the maker ends
  *	child                 exec bwrap, its capabilities end with that; bwrap enters the inner one as its owner's uid
+ *
+ * An ordinary user has one uid, which it may map by itself; so there is the inner one alone, beneath whatever the child is
+ * in. There cells are kept apart by a user namespace for each room, and bwrap's --disable-userns would leave room for none.
+ * So a bound is set to them here; in a room's the room itself sets it to 0.
  *
  * All of it happens in the sandbox's own cgroup, and past the keeper, which does not wait for it. */
 #include "sandbox/launch/child.h"
@@ -28,13 +32,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of a room's the kernel lets go some time after the room, when its network is taken down. */
+#define ONE_USERS_ROOMS (4 * GUEST_CELLS)
+
+void child_ids_make_one(struct child_ids *ret, uint32_t uid, uint32_t gid)
+{
+	*ret = (struct child_ids){.many = false};
+	snprintf(ret->uids, sizeof(ret->uids), "%u %u 1", GUEST_UID, uid);
+	snprintf(ret->gids, sizeof(ret->gids), "%u %u 1", GUEST_UID, gid);
+	snprintf(ret->beneath, sizeof(ret->beneath), "%d", ONE_USERS_ROOMS);
+}
+
 void child_ids_make(struct child_ids *ret, uint32_t own, uint32_t cells)
 {
-	ret->own = own;
+	*ret = (struct child_ids){.many = true, .own = own, .beneath = "0"};
 	snprintf(ret->outer, sizeof(ret->outer), "%u %u 1\n%u %u %u\n", own, own, cells,
 		 cells, GUEST_CELLS);
-	snprintf(ret->inner, sizeof(ret->inner), "1000 %u 1\n%u %u %u\n", own,
+	snprintf(ret->uids, sizeof(ret->uids), "%u %u 1\n%u %u %u\n", GUEST_UID, own,
 		 LAUNCH_CELL_UID, cells, GUEST_CELLS);
+	memcpy(ret->gids, ret->uids, sizeof(ret->gids));
 }
 
 /* "/proc/PID/file", with nothing but what may be called between fork and exec. */
@@ -53,16 +69,24 @@ static int open_proc(pid_t pid, const char *file, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-static int write_maps(pid_t pid, const char *map)
+static int write_proc(pid_t pid, const char *file, const char *text)
 {
-	AUTO_FD uids = open_proc(pid, "uid_map", O_WRONLY);
-	AUTO_FD gids = open_proc(pid, "gid_map", O_WRONLY);
+	AUTO_FD fd = open_proc(pid, file, O_WRONLY);
 
 	/* a map is taken in one write or not at all */
-	return uids < 0 || gids < 0 || fd_write_all(uids, map, strlen(map)) ||
-			       fd_write_all(gids, map, strlen(map))
-		       ? -1
-		       : 0;
+	return fd < 0 ? -1 : fd_write_all(fd, text, strlen(text));
+}
+
+static int write_maps(pid_t pid, const char *uids, const char *gids)
+{
+	return write_proc(pid, "uid_map", uids) || write_proc(pid, "gid_map", gids);
+}
+
+/* Who has no right to map the ids of others may map its own group only where nobody can put one down. */
+static int write_inner(pid_t pid, const struct child_ids *ids)
+{
+	return (!ids->many && write_proc(pid, "setgroups", "deny")) ||
+	       write_maps(pid, ids->uids, ids->gids);
 }
 
 /* Must: become the namespace's owner, who alone may write its map, and keep of root what lets it map the ids of others.
@@ -76,7 +100,7 @@ static int write_as_owner(pid_t pid, const struct child_ids *ids)
 	/* the effective uid alone: with the others the permitted capabilities would go */
 	if (setresuid((uid_t)-1, ids->own, (uid_t)-1) || syscall(SYS_capset, &head, d))
 		return -1;
-	return write_maps(pid, ids->outer);
+	return write_maps(pid, ids->outer, ids->outer);
 }
 
 static bool hear(int fd)
@@ -147,15 +171,15 @@ int child_ids_outer(struct child_helper *p)
 }
 
 /* Must: have every capability in the namespace, as who makes one has. Must not: end before it is opened. */
-static _Noreturn void maker(const struct child_helper *p)
+static _Noreturn void maker(const struct child_helper *p, const char *beneath)
 {
 	AUTO_FD most = -1;
 
 	if (unshare(CLONE_NEWUSER) || !say(p->to) || !hear(p->from))
 		_exit(1);
-	/* what bwrap's --disable-userns comes to */
+	/* with 0 what bwrap's --disable-userns comes to */
 	most = open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
-	if (most < 0 || fd_write_all(most, "0", 1) || !say(p->to))
+	if (most < 0 || fd_write_all(most, beneath, strlen(beneath)) || !say(p->to))
 		_exit(1);
 	hear(p->from);
 	_exit(0);
@@ -167,12 +191,12 @@ int child_ids_inner(const struct child_ids *ids)
 	AUTO_FD ns = -1;
 	bool good;
 
-	if (fork_helper(&p))
+	/* else the maker's files in /proc would be root's */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) || fork_helper(&p))
 		return -1;
 	if (!p.pid)
-		maker(&p);
-	good = hear(p.from) && !write_maps(p.pid, ids->inner) && say(p.to) &&
-	       hear(p.from);
+		maker(&p, ids->beneath);
+	good = hear(p.from) && !write_inner(p.pid, ids) && say(p.to) && hear(p.from);
 	if (good)
 		ns = open_proc(p.pid, "ns/user", O_RDONLY);
 	return end_helper(&p) || !good ? -1 : fd_steal(&ns);

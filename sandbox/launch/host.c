@@ -22,7 +22,7 @@
 /* The guest's program, embedded by the Makefile. */
 extern const char guest_blob[], guest_blob_end[];
 /* What makes an interpreter a zygote; the same way. */
-extern const char cell_blob[], cell_blob_end[];
+extern const char cell_blob[], cell_blob_end[], ahead_blob[], ahead_blob_end[];
 
 static void note(struct launch_host *h, const char *text)
 {
@@ -203,7 +203,9 @@ static int load_guest(struct launch_host *h, struct err *e)
 	h->guest = fd_steal(&fd);
 	h->cell_object =
 		fd_memfd("cell", cell_blob, (size_t)(cell_blob_end - cell_blob), e);
-	return h->cell_object < 0 ? -1 : 0;
+	h->ahead_object = fd_memfd("ahead", ahead_blob,
+				   (size_t)(ahead_blob_end - ahead_blob), e);
+	return h->cell_object < 0 || h->ahead_object < 0 ? -1 : 0;
 }
 
 /* Passwd or group with a row for each cell's uid, so that who asks for its name finds one. */
@@ -427,7 +429,8 @@ int launch_host_open(const struct launch_host_opts *o, struct launch_host **ret,
 
 	if (!h)
 		return err_set(e, ERR_LIMIT, "no memory");
-	h->bwrap = h->guest = h->null = h->uid_lock = h->image = h->cell_object = -1;
+	h->bwrap = h->guest = h->null = h->uid_lock = h->image = h->cell_object =
+		h->ahead_object = -1;
 	memset(h->etc, -1, sizeof(h->etc));
 	memset(h->cells_etc, -1, sizeof(h->cells_etc));
 	memset(h->filters, -1, sizeof(h->filters));
@@ -465,6 +468,7 @@ void launch_host_free(struct launch_host *h)
 	fd_close(&h->bwrap);
 	fd_close(&h->guest);
 	fd_close(&h->cell_object);
+	fd_close(&h->ahead_object);
 	fd_close(&h->null);
 	fd_close(&h->uid_lock);
 	fd_close(&h->image);

@@ -16,7 +16,7 @@ struct launch_host {
 	struct launch_facts facts;
 	int bwrap;			/* open for execveat; owned */
 	int guest;			/* sealed memfd; owned */
-	int cell_object;		/* sealed memfd; owned */
+	int cell_object, ahead_object;	/* sealed memfds; owned */
 	int null;			/* /dev/null; owned */
 	int uid_lock;			/* on this server's block of uids; owned, -1: none */
 	int image;			/* the image's folder, O_PATH; owned, -1: none */
@@ -27,7 +27,7 @@ struct launch_host {
 					    * -1 where it is the last one */
 	char top_target[HOST_TOP_DIRS][64]; /* where /bin, /lib, ... point; "" a folder, "-" absent */
 	char *argv[HOST_MAX_ARGV];	/* bwrap's, borrowed from argv_text and literals */
-	char *cells_argv[HOST_MAX_ARGV]; /* the same where cells have uids of their own */
+	char *cells_argv[HOST_MAX_ARGV]; /* the same where there are cells */
 	char way[HOST_MAX_WAYS][64];	/* what of that is neither a literal nor a path of the table */
 	unsigned nways;
 	struct launch_cgroups cgroups;
@@ -51,7 +51,8 @@ struct host_start {
 	const struct launch_io *io;	/* of a run */
 	struct pol_limits limits;	/* of its cgroup */
 	bool goes_on;		/* when one of its processes has run out of memory */
-	uint32_t cell_uid;	/* the first of GUEST_CELLS host uids; 0: none */
+	bool cells;		/* there will be, in the user namespace that they need */
+	uint32_t cell_uid;	/* the first of GUEST_CELLS host uids; 0: they have none of their own */
 	/* Sends the first record, before the guest exists: no round trip at start */
 	int (*send)(struct launch_host *h, const struct host_start *how, int line,
 		    struct err *e);

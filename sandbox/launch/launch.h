@@ -153,6 +153,7 @@ struct launch_driver {
 	const char *runtime;	/* "python" */
 	const char *file;	/* its name in a session's room, "driver.py" */
 	const char *text, *end;	/* embedded by the Makefile */
+	bool ahead;		/* of launch_zygote_driver: each cell starts the interpreter anew, and runs it there */
 };
 /* NULL: the runtime has none, each of its calls is a program of its own. Static. */
 const struct launch_driver *launch_driver(const char *runtime);
@@ -179,8 +180,9 @@ bool launch_sandbox_gone(struct launch_host *h, struct launch_sandbox *s);
  *	launch_cell_usage    at any time until it is gone
  *	                     GUEST_ENDED (or GUEST_FAILED): launch_cell_gone until it says so
  *
- * A cell has a cgroup of its own, and as root a host uid of its own; as an ordinary user all that is in the
- * sandbox has that user's. All in one zygote's sandbox is one principal's. Whatever fails here, fails before the code was
+ * A cell has a cgroup of its own where there are any, and as root a host uid of its own; as an ordinary user, whose all of it
+ * is, a user namespace of its own. Without cgroups nothing is known of what it has used, and that it has ended is the
+ * guest's word, until nothing of the sandbox is left. All in one zygote's sandbox is one principal's. Whatever fails here, fails before the code was
  * sent: the run can then be given to launch_sandbox. */
 
 /* How many zygotes at a time, as root: each has GUEST_CELLS uids, beside those of sandboxes. */
@@ -214,7 +216,7 @@ int launch_cell_ready(struct launch_cell *c);
 /* Sends the code, a sealed memfd, and stdin, a memfd or the read end of a pipe, or -1: nothing. The descriptors stay
  * the caller's. -1: it has nothing of the code; kill it. */
 int launch_cell_run(struct launch_cell *c, int code_fd, int stdin_fd, struct err *e);
-/* Since it was ready. The peak counts what it had then, too. */
+/* Since it was ready; without cgroups nothing. The peak counts what it had then, too. */
 void launch_cell_usage(const struct launch_cell *c, struct launch_usage *ret);
 /* SIGKILL to all of it: asks the guest, and sees to its cgroup itself. Idempotent. */
 void launch_cell_kill(const struct launch_sandbox *zygote, const struct launch_cell *c);

@@ -161,9 +161,17 @@ static int open_etc(const int *etc, int *fds, struct err *e)
 	return 0;
 }
 
-/* cell_uid 0: there are no cells, or none with a uid of its own. */
+static void make_ids(const struct launch_host *h, const struct launch_sandbox *s,
+		     const struct host_start *how, struct child_ids *ret)
+{
+	if (how->cell_uid)
+		child_ids_make(ret, h->uid_base + s->uid_slot, how->cell_uid);
+	else
+		child_ids_make_one(ret, getuid(), getgid());
+}
+
 static int start_bwrap(struct launch_host *h, struct launch_sandbox *s,
-		       const int ends[2], uint32_t cell_uid, struct err *e)
+		       const int ends[2], const struct host_start *how, struct err *e)
 {
 	char *const envp[] = {NULL};
 	struct child_image image;
@@ -173,15 +181,16 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s,
 
 	for (unsigned i = 0; i < HOST_ETC_FILES; i++)
 		fds[5 + i] = -1;
-	bad = open_etc(cell_uid ? h->cells_etc : h->etc, fds + 5, e);
+	bad = open_etc(how->cells ? h->cells_etc : h->etc, fds + 5, e);
 	if (h->image >= 0)
 		host_image(h, s->uid_slot, &image);
-	if (cell_uid)
-		child_ids_make(&ids, h->uid_base + s->uid_slot, cell_uid);
+	if (how->cells)
+		make_ids(h, s, how, &ids);
 	if (!bad) {
 		s->pid = child_start(
 			&(struct child_plan){.program = h->bwrap,
-					     .argv = cell_uid ? h->cells_argv : h->argv,
+					     .argv = how->cells ? h->cells_argv
+								: h->argv,
 					     .envp = envp,
 					     .fds = fds,
 					     .nfds = ARRAY_LEN(fds),
@@ -191,7 +200,7 @@ static int start_bwrap(struct launch_host *h, struct launch_sandbox *s,
 					     .uid = h->uid_base + s->uid_slot,
 					     .cgroup = &s->cgroup,
 					     .image = h->image >= 0 ? &image : NULL,
-					     .ids = cell_uid ? &ids : NULL},
+					     .ids = how->cells ? &ids : NULL},
 			&s->pidfd, e);
 		bad = s->pid < 0;
 	}
@@ -267,8 +276,7 @@ int host_start(struct launch_host *h, const struct host_start *how,
 	/* the request is in the socket before the guest exists: no round trip at start */
 	bad = bad || how->send(h, how, s.ctl, e) || fd_set_nonblock(s.ctl) ||
 	      fd_set_nonblock(s.complaints) ||
-	      start_bwrap(h, &s, (const int[2]){line[1], complaints[1]}, how->cell_uid,
-			  e);
+	      start_bwrap(h, &s, (const int[2]){line[1], complaints[1]}, how, e);
 	fd_close(&line[1]);
 	fd_close(&complaints[1]);
 	launch_cgroup_joined(&s.cgroup);

@@ -29,7 +29,8 @@ static int send_zygote(struct launch_host *h, const struct host_start *how, int 
 	static const struct launch_io none = {-1, -1, -1, -1, -1};
 	const struct pol_runtime *rt = pol_plan_runtime(how->plan);
 	const struct launch_driver *d = launch_zygote_driver(rt->name);
-	struct guest_zygote z = {.object_fd = h->cell_object};
+	struct guest_zygote z = {.ahead = d->ahead,
+				 .object_fd = d->ahead ? h->ahead_object : h->cell_object};
 	AUTO_BUF preload = {0};
 	AUTO_FD text = fd_memfd(d->file, d->text, (size_t)(d->end - d->text), e);
 	struct ipc_msg m;
@@ -39,8 +40,10 @@ static int send_zygote(struct launch_host *h, const struct host_start *how, int 
 		return err_set(e, ERR_LIMIT, "no memory");
 	z.driver_fd = text;
 	host_describe(h, how->plan, &none, &z.run);
-	must(z.run.nenv < GUEST_MAX_ENV);
-	z.run.env[z.run.nenv++] = buf_view(&preload);
+	if (!d->ahead) {
+		must(z.run.nenv < GUEST_MAX_ENV);
+		z.run.env[z.run.nenv++] = buf_view(&preload);
+	}
 	ipc_start(&m, GUEST_ZYGOTE, 1);
 	guest_put_zygote(&m, &z);
 	return ipc_send(line, &m, e);
@@ -94,6 +97,7 @@ int launch_zygote(struct launch_host *h, const struct plan *plan,
 	struct host_start how = {.plan = plan,
 				 .limits = {.processes = ZYGOTE_PROCESSES,
 					    .memory_bytes = ZYGOTE_MEMORY_BYTES},
+				 .cells = true,
 				 .send = send_zygote};
 
 	if (pol_plan_tool(plan) != POL_RUN_CODE || !rt ||

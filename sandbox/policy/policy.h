@@ -51,6 +51,8 @@ struct pol_runtime {
 	const char *zygote;		/* what makes its interpreter one that runs are forked from: "zygote.py";
 					 * "": it is started for each */
 	const char *const *preload;	/* modules such a one has loaded ahead */
+	const char *ahead;		/* what its interpreter runs where it is started ahead, for one run: "ahead.js"; "": it is
+					 * not */
 	const char *const *env;		/* "NAME=value", beyond the base environment */
 	const char *const *syscalls;	/* names allowed beyond the base list */
 	const char *const *etc;		/* below /etc: what sandboxes show of it where it is there */

@@ -145,7 +145,7 @@ void call_count(struct run *r)
 	launch_cgroup_usage(&s->sandbox.cgroup, &now);
 	r->evidence.oom_kills = since(now.oom_kills, r->before.oom_kills);
 	r->evidence.pids_denied = since(now.pids_denied, r->before.pids_denied);
-	r->evidence.disk_full = run_disk_is_full(s->workspace_fd);
+	r->evidence.disk_full = s->disk_is_full || run_disk_is_full(s->workspace_fd);
 	r->result.limits_degraded = now.limits_gone;
 	r->result.cpu_us = since(now.cpu_us, r->before.cpu_us);
 	r->result.peak_memory_bytes = now.peak_memory_bytes;

@@ -33,13 +33,24 @@ static struct cell *find(const struct stock *s, uint64_t id)
 	return c;
 }
 
-static struct cell *find_ready(const struct stock *s)
+static struct cell *find_free(const struct stock *s, enum cell_state state)
 {
 	struct cell *c = s->cells;
 
-	while (c && (c->state != CELL_READY || c->run))
+	while (c && (c->state != state || c->run))
 		c = c->next;
 	return c;
+}
+
+/* The newest comes first. */
+static struct cell *find_soonest(const struct stock *s)
+{
+	struct cell *found = NULL;
+
+	for (struct cell *c = find_free(s, CELL_MAKING); c; c = c->next)
+		if (c->state == CELL_MAKING && !c->run)
+			found = c;
+	return found;
 }
 
 /* --- its end ---------------------------------------------------------------------------------- */
@@ -106,10 +117,13 @@ static void let_go(struct cell *c)
 /* It came to nothing: who waits for it runs cold. */
 static void fail(struct cell *c)
 {
+	struct stock *s = c->stock;
+
 	if (c->run)
 		run_event(c->run, EV_FAILED);
 	else
 		let_go(c);
+	stock_failed(s);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -149,12 +163,16 @@ static void try_ready(struct cell *c)
 	if (c->state != CELL_MAKING || !c->made || !c->said_ready)
 		return;
 	c->state = CELL_READY;
+	c->stock->failures = 0;
 	loop_timer_stop(&c->stock->k->loop, &c->timer);
+	if (c->stock->ahead)
+		stock_refill_in(c->stock, 0);
 	if (c->run)
 		run_event(c->run, EV_STARTED);
 }
 
-/* The one byte; or the end of one that died before. */
+/* The one byte; or the end of one that died before. Why it did the guest will say, or its own end does: then it was not
+ * the cell that failed. */
 static void on_line_ready(struct loop_io *io, uint32_t events)
 {
 	struct cell *c = io->arg;
@@ -165,10 +183,7 @@ static void on_line_ready(struct loop_io *io, uint32_t events)
 		return;
 	loop_del(&c->stock->k->loop, io);
 	c->said_ready = got > 0;
-	if (c->said_ready)
-		try_ready(c);
-	else
-		fail(c);
+	try_ready(c);
 }
 
 static void on_oom_ready(struct loop_io *io, uint32_t events)
@@ -244,7 +259,9 @@ static bool ended(struct cell *c, struct ipc_msg *m)
 		return false;
 	c->ended = true;
 	if (!r) {
-		if (c->state != CELL_GOING)
+		if (c->state == CELL_MAKING)
+			fail(c);
+		else if (c->state != CELL_GOING)
 			let_go(c);
 		return true;
 	}
@@ -302,12 +319,15 @@ bool cell_record(struct stock *s, struct ipc_msg *m)
 struct cell *cell_take(struct run *r)
 {
 	struct stock *s = stock_for(r);
-	struct cell *c = s ? find_ready(s) : NULL;
+	struct cell *c = s ? find_free(s, CELL_READY) : NULL;
 
 	if (s && !c)
-		c = cell_order(s);
-	if (!c)
+		c = s->ahead ? find_soonest(s) : cell_order(s);
+	if (!c) {
+		if (s)
+			stock_taken(s);
 		return NULL;
+	}
 	c->run = r;
 	r->cell = c;
 	stock_taken(s);
@@ -351,8 +371,9 @@ static void do_start(struct run *r)
 	struct loop *l = &r->k->loop;
 	struct err e = {0};
 
-	if (launch_cell_run(&c->box, r->code_fd, r->stdin_fd, &e) ||
-	    (c->oom_io.fd >= 0 && loop_add(l, &c->oom_io, EPOLLIN, &e))) {
+	/* the code goes last: who has it does not go cold, or it would run twice */
+	if ((c->oom_io.fd >= 0 && loop_add(l, &c->oom_io, EPOLLIN, &e)) ||
+	    launch_cell_run(&c->box, r->code_fd, r->stdin_fd, &e)) {
 		log_err("cell_run", &e);
 		go_cold(r);
 		return;
@@ -379,6 +400,8 @@ static void do_cancel(struct run *r)
 
 	if (c->state == CELL_READY)
 		stock_refill_in(c->stock, 0);
+	/* it may be the last that a retired one has waited for */
+	stock_settle(c->stock);
 	run_close_books(r);
 }
 
@@ -403,6 +426,7 @@ static void do_ended(struct run *r)
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
 	r->state = RUN_ENDING;
+	run_leave_workspace(r);
 	look_whether_dead(r);
 }
 
@@ -410,6 +434,7 @@ static void do_kill(struct run *r)
 {
 	r->ended_us = loop_now_us();
 	r->state = RUN_ENDING;
+	run_leave_workspace(r);
 	kill_it(r->cell);
 	loop_timer_set(&r->k->loop, &r->timer, POLL_GONE_MS);
 }
@@ -449,10 +474,13 @@ static run_action *const actions[RUN_STATE_COUNT][EV_COUNT] = {
 			[EV_DEADLINE] = do_ladder,
 			[EV_STOP] = ignore,
 			[EV_OOM] = ignore},
+	/* its cgroup was empty before the guest said that it ended, or before the kernel told of its memory */
 	[RUN_CLOSING] = {[EV_RECORDED] = run_answer,
 			 [EV_NOT_RECORDED] = run_outcome_unrecorded,
+			 [EV_ENDED] = ignore,
 			 [EV_GUEST_GONE] = ignore,
-			 [EV_STOP] = ignore},
+			 [EV_STOP] = ignore,
+			 [EV_OOM] = ignore},
 };
 
 run_action *cell_action(enum run_state s, enum run_event ev)

@@ -416,6 +416,19 @@ static int fit_sessions(struct keeper *k, const struct sup_keeper_opts *o,
 	return 0;
 }
 
+/* What has none of this runs as well, but for the time it takes: so it comes last. */
+static void fit_cells(struct keeper *k, uint64_t files)
+{
+	const uint64_t others = files_of_runs(k) + k->max_sessions * FDS_PER_SESSION;
+	const uint32_t asked = k->warm_cells;
+
+	k->warm_cells = stock_fit(asked, files > others ? files - others : 0);
+	if (k->warm_cells < asked)
+		log_msg(LOG_WARN,
+			"event=fewer_warm_cells open_files=%llu warm_cells=%u",
+			(unsigned long long)files, k->warm_cells);
+}
+
 static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct err *e)
 {
 	const uint64_t files = launch_raise_nofile();
@@ -438,9 +451,11 @@ static int open_all(struct keeper *k, const struct sup_keeper_opts *o, struct er
 			     &k->host, e))
 		return -1;
 	launch_cgroups_sweep(0, false);
-	if (fit_sessions(k, o, files, e) || await_ledger(k, e) ||
-	    launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) || record_no_auth(k, e) ||
-	    auth_open(k, e))
+	if (fit_sessions(k, o, files, e))
+		return -1;
+	fit_cells(k, files);
+	if (await_ledger(k, e) || launch_role_confine(LAUNCH_KEEPER, NULL, 0, e) ||
+	    record_no_auth(k, e) || auth_open(k, e))
 		return -1;
 	k->front_io =
 		(struct loop_io){.fd = k->front, .on_ready = on_front_ready, .arg = k};

@@ -142,7 +142,8 @@ struct session {
 	struct plan *plan;		/* owned storage */
 	struct ask *ask;		/* who waits for it to open, or to be closed; owned */
 	struct launch_sandbox sandbox;
-	int workspace_fd;		/* owned; from the guest, a folder on tmpfs */
+	int workspace_fd;		/* owned; from the guest, a folder on tmpfs; -1 from SES_ENDING on */
+	bool disk_is_full;		/* then; until then the descriptor tells */
 	dev_t workspace_dev;
 	struct loop_io ctl_io, child_io;
 	struct loop_timer timer;	/* start, then its age and idleness, then the kill ladder */
@@ -276,6 +277,8 @@ void run_not_run(struct run *r, struct sv stage, int sys);
 /* The kernel's own word on how the program ended, where it gives it. */
 void run_ask_kernel(struct run *r);
 bool run_disk_is_full(int workspace_fd);
+/* The last look at its workspace: before its sandbox, or its cell, is told to end, or has been. */
+void run_leave_workspace(struct run *r);
 uint64_t run_clamp(uint64_t v, uint64_t min, uint64_t max);
 /* Starts what fits. */
 void keeper_pump(struct keeper *k);

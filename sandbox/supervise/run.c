@@ -240,6 +240,7 @@ static void do_end(struct run *r)
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
 	r->state = RUN_ENDING;
+	run_leave_workspace(r);
 	/* bwrap must not die before its child does: early on the child waits for it without a death
 	 * signal of its own. Until the guest is up it is only told; it then ends by itself. */
 	step = r->evidence.has_status || r->sandbox.guest_pidfd < 0 ? 0 : 1;

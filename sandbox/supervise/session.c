@@ -269,6 +269,8 @@ static void begin_end(struct session *s)
 {
 	s->state = SES_ENDING;
 	s->ended_us = loop_now_us();
+	s->disk_is_full = run_disk_is_full(s->workspace_fd);
+	fd_close(&s->workspace_fd); /* as run_leave_workspace */
 	/* as of a run: until the guest is up it is only told */
 	launch_sandbox_kill(&s->sandbox, s->sandbox.guest_pidfd < 0 ? 0 : 1);
 	loop_timer_set(&s->k->loop, &s->timer, LADDER_MS);

@@ -1,6 +1,7 @@
 /* stock.c: warm sandboxes: when one is begun, kept, renewed and ended; see stock.h. */
 #include "sandbox/supervise/stock.h"
 
+#include "sandbox/base/fd.h"
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 
@@ -15,8 +16,16 @@
 #define AGE_US (900 * 1000000ull)
 #define MAX_MADE 1000 /* cells, then hash seed and addresses are renewed */
 #define MAX_STOCKS 8
+#define MAX_FAILURES 4 /* then this host will make none */
+/* Of a sandbox, eight control groups for its next cells among them; and of a cell that waits. */
+#define FDS_PER_STOCK 140
+#define FDS_PER_CELL 20
 #define MIN_WANTED 2
 #define MAX_WANTED 8
+/* Where each cell has started its own interpreter: 6 MiB and 40 ms of a processor, for 1.6 and 2. */
+#define MAX_WANTED_AHEAD 4
+#define WEIGHT_AHEAD 4
+#define MAKING_AHEAD 2 /* at a time: the first of them is not to come last */
 #define QUIET_US                                                                       \
 	(100 * 1000ull) /* without a taking: then one fewer is wanted each upkeep */
 #define AFTER_FAILURE_US (30 * 1000000ull)
@@ -54,7 +63,7 @@ static unsigned waiting(const struct keeper *k)
 	unsigned n = 0;
 
 	for (const struct stock *s = k->stocks; s; s = s->next)
-		n += ready_or_soon(s);
+		n += ready_or_soon(s) * (s->ahead ? WEIGHT_AHEAD : 1);
 	return n;
 }
 
@@ -202,6 +211,7 @@ static void on_refill(struct loop_timer *t)
 	struct stock *s = t->arg;
 
 	while (s->state == STOCK_UP && ready_or_soon(s) < s->wanted &&
+	       (!s->ahead || cells_in(s, CELL_MAKING, false) < MAKING_AHEAD) &&
 	       waiting(s->k) < s->k->warm_cells && cell_order(s))
 		;
 }
@@ -228,7 +238,11 @@ static void begin(struct keeper *k, const struct plan *plan)
 	}
 	memcpy(own, plan, pol_plan_size());
 	*s = (struct stock){
-		.k = k, .plan = own, .wanted = MIN_WANTED, .next = k->stocks};
+		.k = k,
+		.plan = own,
+		.ahead = launch_zygote_driver(pol_plan_runtime(plan)->name)->ahead,
+		.wanted = MIN_WANTED,
+		.next = k->stocks};
 	s->timer = (struct loop_timer){.on_due = on_timer, .arg = s};
 	s->refill = (struct loop_timer){.on_due = on_refill, .arg = s};
 	s->used_us = loop_now_us();
@@ -246,14 +260,17 @@ static void begin(struct keeper *k, const struct plan *plan)
 
 /* --- in use ----------------------------------------------------------------------------------- */
 
-/* Whatever a program is to find beyond its code and its stdin is laid out on the cold path. */
+/* Whatever a program is to find beyond its code and its stdin is laid out on the cold path, where it can still be told that
+ * there is no room for it. */
 static bool is_plain(const struct run *r)
 {
 	const struct pol_runtime *rt = pol_plan_runtime(r->plan);
+	const uint64_t room = pol_plan_limits(r->plan)->workspace_bytes / 2;
 
 	return !r->is_call && rt && launch_zygote_driver(rt->name) &&
 	       pol_plan_tool(r->plan) == POL_RUN_CODE && r->code_fd >= 0 &&
-	       r->input_fd < 0 && !r->open_stdin;
+	       (uint64_t)fd_size(r->code_fd) <= room && r->input_fd < 0 &&
+	       !r->open_stdin;
 }
 
 struct stock *stock_for(struct run *r)
@@ -261,9 +278,7 @@ struct stock *stock_for(struct run *r)
 	struct keeper *k = r->k;
 	struct stock *s;
 
-	/* without a cgroup of its own what a cell has started could not be told from what others have */
-	if (!k->warm_cells || k->front_gone || !is_plain(r) ||
-	    launch_facts(k->host)->cgroup == LAUNCH_CG_NONE)
+	if (!k->warm_cells || k->front_gone || !is_plain(r))
 		return NULL;
 	s = find(k, r->plan, NULL);
 	if (s) {
@@ -278,7 +293,7 @@ struct stock *stock_for(struct run *r)
 void stock_taken(struct stock *s)
 {
 	s->used_us = loop_now_us();
-	if (s->wanted < MAX_WANTED)
+	if (s->wanted < (s->ahead ? MAX_WANTED_AHEAD : MAX_WANTED))
 		s->wanted++;
 }
 
@@ -317,6 +332,16 @@ void stock_settle(struct stock *s)
 		end(s);
 	else if (s->gone && !s->cells)
 		stock_free(s);
+}
+
+/* Whatever the reason is, such as a bound on user namespaces: runs are not to wait for it, nor the log to be full of it. */
+void stock_failed(struct stock *s)
+{
+	if (++s->failures < MAX_FAILURES || s->state != STOCK_UP)
+		return;
+	log_msg(LOG_WARN, "event=no_cells runtime=%s", pol_plan_runtime(s->plan)->name);
+	s->k->stock_not_before_us = loop_now_us() + AFTER_FAILURE_US;
+	stock_retire(s);
 }
 
 void stock_break(struct stock *s, const char *why)
@@ -370,6 +395,14 @@ static void on_timer(struct loop_timer *t)
 	} else if (s->state == STOCK_UP) {
 		upkeep(s);
 	}
+}
+
+uint32_t stock_fit(uint32_t cells, uint64_t files)
+{
+	const uint64_t stocks = (uint64_t)MAX_STOCKS * FDS_PER_STOCK;
+	const uint64_t room = files > stocks ? (files - stocks) / FDS_PER_CELL : 0;
+
+	return cells < room ? cells : (uint32_t)room;
 }
 
 void stock_end_all(struct keeper *k)

@@ -1,6 +1,7 @@
 /* stock.h: warm sandboxes, and the cells in them that wait for one-shot runs.
  *
- * A stock is one sandbox with a zygote (sandbox/guest/guest.h): all of its cells are forks of that, each under the same plan
+ * A stock is one sandbox with a zygote (sandbox/guest/guest.h): all of its cells are forks of that, or interpreters that wait,
+ * each under the same plan
  * but for time. It serves runs of that plan only, which is of one principal. It is begun by the first run that could
  * have used it, which itself goes the cold way; it ends when nobody has asked for long, when it has made so many cells
  * that its hash seed and address layout should be renewed, when another needs its place, or when anything in it is out
@@ -47,6 +48,7 @@ struct stock {
 	struct stock *next;
 	enum stock_state state;
 	struct plan *plan;		/* owned storage: of the run it was begun for */
+	bool ahead;			/* each cell starts its own interpreter: that is ordered ahead or not at all */
 	struct launch_sandbox sandbox;
 	struct loop_io ctl_io, child_io;
 	struct loop_timer timer;	/* start; upkeep; the kill ladder */
@@ -54,6 +56,7 @@ struct stock {
 	struct cell *cells;
 	uint64_t made;			/* cells, so far */
 	unsigned wanted;
+	unsigned failures;		/* of cells, since one was made */
 	uint64_t born_us, used_us;
 	bool child_ended, gone;		/* bwrap has; nothing of the sandbox is left */
 };
@@ -66,6 +69,8 @@ void cell_leave(struct run *r);		/* before r is freed */
 run_action *cell_action(enum run_state s, enum run_event ev);
 /* The server ends. */
 void stock_end_all(struct keeper *k);
+/* How many of so many cells may wait where there are so many open files for all of this. */
+uint32_t stock_fit(uint32_t cells, uint64_t files);
 
 /* --- between stock.c and cells.c --------------------------------------------------------------- */
 struct stock *stock_for(struct run *r);	/* one that is up, or NULL */
@@ -73,6 +78,7 @@ void stock_taken(struct stock *s);
 void stock_refill_in(struct stock *s, uint64_t ms);
 void stock_retire(struct stock *s);
 void stock_settle(struct stock *s);	/* a cell has gone: may free it */
+void stock_failed(struct stock *s);	/* a cell could not be made: may end it, but does not free it */
 void stock_break(struct stock *s, const char *why);	/* something in it is out of order */
 struct cell *cell_order(struct stock *s);	/* NULL: it could not be */
 bool cell_record(struct stock *s, struct ipc_msg *m);	/* false: the guest may not say that */

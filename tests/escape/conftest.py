@@ -26,12 +26,34 @@ def controls(listeners):
 
 
 @pytest.fixture(scope="session", params=STARTED_BY)
-def server(request):
-    if not os.path.exists(lab.BINARY):
-        pytest.fail(f"{lab.BINARY} is not built: run make")
-    made = lab.Server(as_user=request.param == "user")
+def started_by(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server(started_by):
+    """Each run has a sandbox of its own."""
+    made = started(lab.Server, started_by, "--warm-cells", "0")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def warm_server(started_by):
+    """Programs in Python run in cells, as they do unless told otherwise."""
+    made = started(lab.WarmServer, started_by)
+    if not made.has_cells():
+        made.close()
+        assert not lab.IS_ROOT, "no cells"
+        skip("no interpreter is copied for an ordinary user here")
+    yield made
+    made.close()
+
+
+def started(kind, by, *options):
+    if not os.path.exists(lab.BINARY):
+        pytest.fail(f"{lab.BINARY} is not built: run make")
+    return kind(by == "user", *options)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +101,7 @@ def session(server):
 @pytest.fixture
 def fresh_server(server):
     """A server of its own for tests that end or measure one; started as `server` was."""
-    made = lab.Server(as_user=server.as_user)
+    made = type(server)(server.as_user)
     yield made
     if made.proc.poll() is None:
         made.close()

@@ -86,9 +86,9 @@ def parse(text):
 class Server(mcp.Server):
     """One `fumehood stdio`, started by root or (as_user) by an ordinary user."""
 
-    def __init__(self, as_user):
+    def __init__(self, as_user, *options):
         self.as_user = as_user
-        super().__init__(uid=USER if as_user and IS_ROOT else None)
+        super().__init__(uid=USER if as_user and IS_ROOT else None, options=options)
         self.initialize()
         self.tools()
 
@@ -98,18 +98,6 @@ class Server(mcp.Server):
 
     def python(self, code, **arguments):
         return self.run("run_code", language="python", code=code, **arguments)
-
-    def has_cells(self):
-        return self.call("sandbox_info")["isolation"]["cgroup"] != "none"
-
-    def warm(self, code, **arguments):
-        """In a cell: there is one when a first run has had them made."""
-        for _ in range(100):
-            result = self.python(code, **arguments)
-            if result["path"] == "warm":
-                return result
-            time.sleep(0.1)
-        raise AssertionError(f"no cell: {result}")
 
     def bash(self, code, **arguments):
         return self.run("run_code", language="bash", code=code, **arguments)
@@ -139,6 +127,49 @@ class Server(mcp.Server):
         return sizes
 
 
+# What the environment would do, done by the program: whoever is given one runs in a sandbox of its own.
+MARKED = """import ctypes as c, os as o; c.CDLL(None).prctl(15, {name!r}); o.environ.update({env!r}); del c, o
+"""
+PLAIN = {"language", "code", "env", "timeout_ms"}
+
+
+class WarmServer(Server):
+    """A server each of whose programs in the languages of IN_CELLS has to run in a cell."""
+
+    def __init__(self, as_user, *options):
+        super().__init__(as_user, *options)
+        self.in_cells, self.have_run_warm = set(), set()
+
+    def has_cells(self, language="python"):
+        """There are some when a run before has had them made."""
+        def run():
+            ident = super(WarmServer, self).start("run_code", {"language": language, "code": "1"})
+            return super(WarmServer, self).finish(ident)["path"] == "warm"
+
+        if language in self.have_run_warm or eventually(run, 10):
+            self.have_run_warm.add(language)
+        return language in self.have_run_warm
+
+    def start(self, tool, arguments=None, **how):
+        arguments = dict(arguments or {})
+        language = arguments.get("language")
+        plain = language in IN_CELLS and set(arguments) <= PLAIN and (language == "python" or "env" not in arguments)
+        if plain and "env" in arguments:
+            env = arguments.pop("env")
+            name = env.get("MARK", "python3").encode()[:15]
+            arguments["code"] = MARKED.format(name=name, env=env) + arguments["code"]
+        assert not plain or self.has_cells(language), "no cell"
+        ident = super().start(tool, arguments, **how)
+        if plain:
+            self.in_cells.add(ident)
+        return ident
+
+    def finish(self, ident, *rest, **how):
+        result = super().finish(ident, *rest, **how)
+        assert ident not in self.in_cells or result["path"] == "warm", result
+        return result
+
+
 def run_probes(server, names, listeners):
     """Runs the attack program in the server's sandbox: {id: (verdict, detail)}."""
     result = server.run("run_command", argv=["./probe", *names], timeout_ms=60000,
@@ -147,23 +178,34 @@ def run_probes(server, names, listeners):
     return report_of(result)
 
 
-# The same by an interpreter that waited for the code; it hands the program all it has.
-IN_A_CELL = """
-import base64, os, subprocess
-open("probe", "wb").write(base64.b64decode({program!r}))
+# The same by an interpreter that waited for the code. Python hands the program all it has; Node has pipes of its own
+# (test_cells.py looks for others).
+IN_CELLS = {
+    "python": """
+import base64, json, os, subprocess
+env, names, program = json.loads({given!r})
+open("probe", "wb").write(base64.b64decode(program))
 os.chmod("probe", 0o755)
-os.environ.update({env!r})
+os.environ.update(env)
 for fd in map(int, os.listdir("/proc/self/fd")):
     try: os.set_inheritable(fd, True)
     except OSError: pass
-subprocess.run(["./probe", *{names!r}], close_fds=False).returncode == 0 or exit(9)
-"""
+subprocess.run(["./probe", *names], close_fds=False).returncode == 0 or exit(9)
+""",
+    "javascript": """
+const [env, names, program] = JSON.parse({given!r})
+require('fs').writeFileSync('probe', Buffer.from(program, 'base64'), {{mode: 0o755}})
+if (require('child_process').spawnSync('./probe', names, {{stdio: 'inherit', env: {{...process.env, ...env}}}}).status)
+  process.exit(9)
+""",
+}
 
 
-def run_probes_in_cell(server, names, listeners):
+def run_probes_in_cell(server, language, names, listeners):
     """As run_probes."""
-    return report_of(server.warm(IN_A_CELL.format(program=probe_base64(), env=listeners.env, names=names),
-                                 timeout_ms=60000))
+    given = json.dumps([listeners.env, names, probe_base64()])
+    return report_of(server.run("run_code", language=language, code=IN_CELLS[language].format(given=given),
+                                timeout_ms=60000))
 
 
 def report_of(result):
@@ -367,12 +409,12 @@ class Controls:
 
 
 def marked(mark):
-    """Pids of all processes on the host that carry the mark in their environment."""
+    """Pids of all processes on the host that carry the mark in their environment, or its beginning as their name."""
     found = []
     for path in glob.glob("/proc/[0-9]*/environ"):
         try:
-            with open(path, "rb") as f:
-                if mark.encode() in f.read():
+            with open(path, "rb") as f, open(path.replace("environ", "comm"), encoding="utf-8", errors="replace") as comm:
+                if mark.encode() in f.read() or comm.read() == mark[:15] + "\n":
                     found.append(int(path.split("/")[2]))
         except OSError:
             continue

@@ -227,12 +227,12 @@ def test_crash_leaves_no_core(server):
     assert limit.startswith("(0, 0)") and listing == "['main.py']", result
 
 
-def test_ten_thousand_orphans_are_reaped(server, mark):
+def test_two_thousand_orphans_are_reaped(server, mark):
     """R-15: were they not reaped, the limit of processes would be met after sixty."""
     code = """
 import os
 made = 0
-for i in range(10000):
+for i in range(2000):
     while True:
         try:
             pid = os.fork()
@@ -250,7 +250,7 @@ for i in range(10000):
 print(made)
 """
     result = server.python(code, env={"MARK": mark}, timeout_ms=60000)
-    assert (result["status"], result["stdout"]) == ("exited", "10000\n"), result
+    assert (result["status"], result["stdout"]) == ("exited", "2000\n"), result
     assert nothing_left(mark)
     assert lab.eventually(lambda: not lab.children_of(server.proc.pid)), "defunct processes"
 
@@ -280,7 +280,7 @@ print(n)
     "import signal\nsignal.signal(14, lambda *a: None)\nsignal.setitimer(0, 1e-6, 1e-6)\nwhile True: pass",
 ], ids=["fsync", "negative_dentries", "page_cache", "threads", "processes", "timers"])
 def test_neighbour_still_runs_beside_a_storm(server, storm, mark):
-    run = server.start("run_code", {"language": "python", "code": storm, "timeout_ms": 2500,
+    run = server.start("run_code", {"language": "python", "code": storm, "timeout_ms": 1500,
                                     "env": {"MARK": mark}})
     assert lab.eventually(lambda: lab.marked(mark), 10)
     began = time.monotonic()

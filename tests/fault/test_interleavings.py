@@ -1,7 +1,8 @@
 """Random interleavings of runs, sessions, cancels, timeouts and deaths: nothing is left behind, nothing unrecorded.
 
-Each round starts a server, sends it a random mix of calls, then lets it end in a random way: its
-stdin closes, a signal, or SIGKILL to one of its processes. Afterwards, with nobody's help:
+Each round starts a server, sends it a random mix of calls, some when there are copies of an interpreter for them,
+some while a process of a sandbox is killed from outside; then lets it end in a random way: its stdin closes, a signal,
+or SIGKILL to one of its processes. Afterwards, with nobody's help:
 
   - no process of it lives: neither role nor sandbox
   - no cgroup of it is left; only when its first process itself was killed, the next server's start
@@ -35,11 +36,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1000"))
 SEED = int(os.environ.get("FAULT_SEED", str(random.SystemRandom().randrange(1 << 32))))
 UID_BASE = 310000       # of the sandboxes of this test alone, when root
+UIDS = 8192             # and of the copies of interpreters in them
 USER = 43117            # an ordinary user nobody else is
 GONE_SECONDS = 5.0
 
 PROGRAMS = [
     ("python", "print('hello')"),
+    ("python", "import time\ntime.sleep(30)"),
+    ("python", "import os, time\nfor i in range(5):\n    if not os.fork(): os.setsid()\ntime.sleep(0.01)\nos._exit(i)"),
+    ("python", "import os\nwhile os.write(1, b'x' * 4096): pass"),
+    ("python", "import os\nos.kill(os.getpid(), 9)"),
     ("bash", "echo out; echo err >&2; exit 3"),
     ("bash", "sleep 30"),
     ("bash", "(setsid sleep 30 &) ; (setsid sleep 30 &) ; echo left some"),
@@ -95,7 +101,7 @@ class Round:
     """One server, spoken to in raw lines: it will be killed in the middle of things."""
 
     def __init__(self, rng, uid, state, env, binary):
-        self.rng, self.next_id, self.replies, self.rest = rng, 1, {}, b""
+        self.rng, self.next_id, self.replies, self.rest, self.warm = rng, 1, {}, b"", False
         switch = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
         self.process = subprocess.Popen(
             [binary, "stdio", "--state", state, "--log-level", "error"], stdin=subprocess.PIPE,
@@ -147,9 +153,38 @@ class Round:
             arguments = {} if what[1] is None else {"session_id": session_id, **what[1]}
             self.send("tools/call", name=what[0], arguments=arguments)
 
-    def play(self):
+    no_copies = set()       # users of whose interpreters no copies are made
+
+    def warm_up(self, uid):
+        """Until a run was in a copy of an interpreter, or 50 were not."""
+        for _ in range(0 if uid in self.no_copies else 50):
+            asked = self.send("tools/call", name="run_code", arguments={"language": "python", "code": "1"})
+            if not until(lambda: self.pump(0.002) or asked in self.replies):
+                return
+            if self.replies[asked].get("result", {}).get("structuredContent", {}).get("path") == "warm":
+                self.warm = True
+                return
+        self.no_copies.add(uid)
+
+    def kill_inside(self):
+        """Somebody kills what the server has started: bwrap, a guest, an interpreter, a copy of it, a program."""
+        known = processes()
+        below = {pid for pid, (parent, _, line) in known.items() if parent == self.process.pid}
+        inside = set()
+        while below:
+            below = {pid for pid, (parent, _, line) in known.items() if parent in below}
+            inside |= below
+        if inside:
+            try:
+                os.kill(self.rng.choice(sorted(inside)), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def play(self, uid):
         self.send("initialize", protocolVersion="2025-11-25", capabilities={},
                   clientInfo={"name": "fault", "version": "1"})
+        if self.rng.random() < 0.4:
+            self.warm_up(uid)
         calls = []
         for _ in range(self.rng.randrange(0, 6)):
             language, code = self.rng.choice(PROGRAMS)
@@ -168,6 +203,8 @@ class Round:
                 self.pump(self.rng.random() * 0.03)
             if self.rng.random() < 0.25:
                 self.send("notifications/cancelled", requestId=self.rng.choice(calls))
+            if self.rng.random() < 0.1:
+                self.kill_inside()
         self.pump(self.rng.random() * self.rng.choice([0.002, 0.02, 0.1]))
 
     def end(self, how):
@@ -210,7 +247,7 @@ def left_processes(uid):
         except OSError:
             continue
         owner = int(text.partition("\nUid:")[2].split(None, 1)[0])
-        if owner == uid if uid is not None else UID_BASE <= owner <= UID_BASE + 256:
+        if owner == uid if uid is not None else UID_BASE <= owner < UID_BASE + UIDS:
             found.append(text)
     return found
 
@@ -263,13 +300,14 @@ def test_random_interleavings_leave_nothing_behind(uid, place):
     state = str(home / "state")
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "FUMEHOOD_UID_BASE": str(UID_BASE)}
     mounts = open("/proc/self/mounts").read()
-    rng, told, killed = random.Random(SEED), set(), []
+    rng, told, killed, warm = random.Random(SEED), set(), [], 0
     print(f"\nFAULT_SEED={SEED}")
     for number in range(ROUNDS // 2):
         how = rng.choice(ENDS)
         here = Round(rng, uid, state, env, binary)
         main = started(here.process.pid)
-        here.play()
+        here.play(uid)
+        warm += here.warm
         took = here.end(how)
         told.update(here.run_ids())
         if how == "kill main":
@@ -300,4 +338,5 @@ def test_random_interleavings_leave_nothing_behind(uid, place):
     runs = check_record(binary, state, told)
     open_intents = [run for run, row in runs.items() if row.get("status") in (None, "", "running")]
     assert not open_intents, f"intents never closed: {open_intents}"
-    print(f"{ROUNDS // 2} rounds, {len(told)} runs told, {len(runs)} recorded")
+    assert warm or ROUNDS < 50 or os.geteuid() or uid is not None, "no round had copies of an interpreter"
+    print(f"{ROUNDS // 2} rounds, {warm} with copies, {len(told)} runs told, {len(runs)} recorded")

@@ -1,53 +1,59 @@
 """However a server ends, it ends soon and leaves nothing running."""
+import os
 import signal
 import time
 
+import cells
 import mcp
 import pytest
 from processes import gone, offspring
 
-FOREVER = {"language": "python", "code": "while True: pass", "timeout_ms": 30000}
+FOREVER = {"language": "python", "code": cells.named("while True: pass"), "timeout_ms": 30000}
 
 
-def busy_server():
+@pytest.fixture(params=["sandboxes", "cells"])
+def busy(request):
     """A server with three runs under way, and the pids of all that belongs to it."""
-    s = mcp.Server()
-    s.initialize()
-    s._learn()
-    idle = set(offspring(s.proc.pid))
-    for _ in range(3):
-        s.start("run_code", FOREVER)
-    end = time.monotonic() + 20
-    while len(offspring(s.proc.pid)) < len(idle) + 3:
-        assert time.monotonic() < end, "the runs do not start"
-        time.sleep(0.02)
-    return s, [s.proc.pid] + offspring(s.proc.pid)
+    warm = request.param == "cells"
+    s = mcp.Server(options=[] if warm else cells.NONE)
+    try:
+        s.initialize()
+        s._learn()
+        if warm:
+            cells.warm_up(lambda: s.run_code(code="1"))
+        watch = cells.Watch(s.proc.pid, warm)
+        for _ in range(3):
+            s.start("run_code", FOREVER)
+        assert watch.begun(3)
+        assert not warm or os.geteuid() or cells.cgroups(s.proc.pid), "where they would be"
+        yield s, [s.proc.pid] + offspring(s.proc.pid)
+    finally:
+        s.discard()
 
 
-def test_eof_ends_everything_within_two_seconds():
-    s, pids = busy_server()
+def test_eof_ends_everything_within_two_seconds(busy):
+    s, pids = busy
     s.close()
-    assert gone(pids)
+    assert gone(pids) and not cells.cgroups(s.proc.pid)
 
 
-def test_sigterm_ends_everything_within_two_seconds():
-    s, pids = busy_server()
-    try:
-        s.proc.send_signal(signal.SIGTERM)
-        assert s.wait() in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
-        assert gone(pids)
-    finally:
-        s.discard()
+def test_sigterm_ends_everything_within_two_seconds(busy):
+    s, pids = busy
+    s.proc.send_signal(signal.SIGTERM)
+    assert s.wait() in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+    assert gone(pids) and not cells.cgroups(s.proc.pid)
 
 
-def test_sigkill_leaves_nothing_running():
-    s, pids = busy_server()
-    try:
-        s.proc.kill()
-        s.proc.wait()
-        assert gone(pids, 5)
-    finally:
-        s.discard()
+def test_sigkill_leaves_nothing_running(busy):
+    """Nobody is there to remove its control groups but the next server's start."""
+    s, pids = busy
+    s.proc.kill()
+    s.proc.wait()
+    assert gone(pids, 5)
+    with mcp.Server() as after:
+        after.initialize()
+        after.run_command("true")
+        assert not cells.cgroups(s.proc.pid)
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])

@@ -7,18 +7,20 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
+import cells
 import mcp
 import mcp_http
 import processes
 import pytest
+from cells import named, until
 from httpd import Authority
-from mcp_http import HttpServer, Session, call, modern, notification, request
+from mcp_http import HttpServer, Session, call, modern, notification, refused, request
 
 INITIALIZE = request("initialize", {"protocolVersion": "2025-11-25", "capabilities": {},
                                     "clientInfo": {"name": "t", "version": "1"}})
-FOREVER = call("print('begun', flush=True)\nwhile True: pass")
+FOREVER = call(named("print('begun', flush=True)\nwhile True: pass"))
+END = call(named("import time; time.sleep(1); print('end')"))
 
 
 @pytest.fixture(scope="module", name="ca")
@@ -28,43 +30,30 @@ def certificate_authority(tmp_path_factory):
     return made
 
 
-@pytest.fixture(params=["clear", "tls"])
+@pytest.fixture(params=["clear", "tls", "cells"])
 def server(request, wire, ca):
-    """Over HTTP/1.1 and 2, in the clear and over TLS."""
-    if request.param == "clear":
-        made = HttpServer(wire=wire)
-    else:
+    """Over HTTP/1.1 and 2, in the clear and over TLS; and where the runs are in copies of an interpreter."""
+    if request.param == "tls":
         made = HttpServer("--tls-cert", ca.path("server.pem"), "--tls-key", ca.path("server.key"),
-                          wire=wire, tls=ca.path("ca.pem"))
-    made.idle = set(made.family())
+                          *cells.NONE, wire=wire, tls=ca.path("ca.pem"))
+    else:
+        made = HttpServer(*(cells.NONE if request.param == "clear" else ()), wire=wire)
     with made:
+        made.observe(warm=request.param == "cells")
         yield made
 
 
-def until(what, condition):
-    end = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-    return found
-
-
-def begun(server, runs=1):
-    """The processes of the runs, once they run."""
-    until("the run does not start", lambda: len(set(server.family()) - server.idle) >= 3 * runs)
-    return set(server.family()) - server.idle
-
-
-def outcomes(server):
-    def all_ended():
-        found = list(server.runs().values())
-        return found if "running" not in found else None
-    return until("no outcome", all_ended)
+@pytest.fixture(params=["sandboxes", "cells"])
+def plain(request, wire):
+    """The same in the clear alone."""
+    with HttpServer(*(cells.NONE if request.param == "sandboxes" else ()), wire=wire) as made:
+        made.observe(warm=request.param == "cells")
+        yield made
 
 
 def ended(server, pids, status="cancelled"):
     assert processes.gone(pids, 5), "the program still runs"
-    assert outcomes(server) == [status]
+    assert server.outcomes() == [status]
 
 
 def sock_of(x):
@@ -85,7 +74,7 @@ def reset(x):
 @pytest.mark.parametrize("token", [None, "t"])
 def test_modern_closes(server, token):
     x = server.start(modern("tools/call", FOREVER, token=token))
-    pids = begun(server)
+    pids = server.begun()
     x.close()
     ended(server, pids)
 
@@ -94,15 +83,15 @@ def test_modern_times_out_on_an_open_stream(server):
     """As an SDK does after its 60 s: progress has come, no answer has, it closes the stream."""
     x = server.start(modern("tools/call", FOREVER, token="t"))
     assert x.event().json["method"] == "notifications/progress"
-    pids = begun(server)
+    pids = server.begun()
     x.close()
     ended(server, pids)
 
 
 def test_a_modern_notification_cancels_nothing_over_http(server):
     """It is of no session, so it could only be somebody else's request: taken and ignored."""
-    x = server.start(modern("tools/call", call("import time; time.sleep(1); print('end')"), 5))
-    begun(server)
+    x = server.start(modern("tools/call", END, 5))
+    server.begun()
     cancel = modern("notifications/cancelled", {"requestId": 5})
     del cancel["id"]
     assert server.post(cancel).status == 202
@@ -121,7 +110,7 @@ def test_legacy_times_out(server, closes):
     """notifications/cancelled, with the stream closed before it, after it or not at all."""
     s = Session(server)
     x = start(s)
-    pids = begun(server)
+    pids = server.begun()
     if closes == "before":
         x.close()
     cancel = notification("notifications/cancelled", {"requestId": 5, "reason": "timeout"})
@@ -138,7 +127,7 @@ def test_legacy_leaves_and_does_not_come_back(server):
     """Leaving is not cancelling: the run goes on to its end, and DELETE is what ends it sooner."""
     s = Session(server)
     x = start(s)
-    pids = begun(server)
+    pids = server.begun()
     x.close()
     assert s.request("ping")["result"] == {}
     assert not processes.gone(pids, 0.3), "leaving has cancelled"
@@ -148,8 +137,8 @@ def test_legacy_leaves_and_does_not_come_back(server):
 
 def test_legacy_somebody_elses_request_is_not_cancelled(server):
     s, other = Session(server), Session(server)
-    x = start(s, call("import time; time.sleep(1); print('end')"))
-    begun(server)
+    x = start(s, END)
+    server.begun()
     for ident in (5, "5", 5.0, None):
         assert other.post(notification("notifications/cancelled", {"requestId": ident})).status == 202
     assert x.messages()[-1]["result"]["structuredContent"]["stdout"] == "end\n"
@@ -160,7 +149,7 @@ def test_legacy_comes_back_and_cancels(server):
     s = Session(server)
     x = start(s)
     primed = x.event()
-    pids = begun(server)
+    pids = server.begun()
     x.close()
     with s.listen(primed.id) as resumed:
         resumed.head()
@@ -172,9 +161,9 @@ def test_legacy_comes_back_and_cancels(server):
 def test_legacy_gives_up_a_wait_and_not_the_run(server):
     """run_status is cancelled, what it waited for is not; run_cancel ends that."""
     s = Session(server)
-    run = s.start(request("tools/call", call("while True: pass", background=True), 5)
+    run = s.start(request("tools/call", call(named("while True: pass"), background=True), 5)
                   ).messages()[-1]["result"]["structuredContent"]
-    pids = begun(server)
+    pids = server.begun()
     wait = s.start(request("tools/call", {"name": "run_status", "arguments": {
         "run_id": run["run_id"], "wait_ms": 45000}}, 6))
     assert wait.head()[0] == 200
@@ -204,56 +193,71 @@ x.event(3600)
 
 KILLED_STDIO = """
 import json, subprocess, sys
+sys.path.insert(0, {path!r})
+from cells import warm_up_by_hand
 server = subprocess.Popen({argv!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 def send(m): server.stdin.write(json.dumps(m).encode() + b"\\n"); server.stdin.flush()
-for message in {messages!r}:
+*first, last = {messages!r}
+for message in first:
     send(message)
+if {warm_up!r}:
+    warm_up_by_hand(server, {warm_up!r})
 print(server.pid, flush=True)
+sys.stdin.readline()
+send(last)
 for line in server.stdout:
     pass
 """
 
 
 def script(text, **values):
-    return subprocess.Popen([sys.executable, "-c", text.format(**values)], stdout=subprocess.PIPE,
-                            text=True)
+    path = os.path.dirname(mcp_http.__file__)
+    return subprocess.Popen([sys.executable, "-c", text.format(path=path, **values)], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, text=True)
 
 
-def test_a_modern_client_that_is_killed(wire):
-    with HttpServer(wire=wire) as server:
-        server.idle = set(server.family())
-        client = script(KILLED_HTTP, path=os.path.dirname(mcp_http.__file__), address=server.address, params=FOREVER,
-                        wire={v: k for k, v in mcp_http.WIRES.items()}[wire])
-        with client:
-            assert client.stdout.readline() == "asked\n"
-            pids = begun(server)
-            client.send_signal(signal.SIGKILL)
-        ended(server, pids)
+def test_a_modern_client_that_is_killed(plain):
+    client = script(KILLED_HTTP, address=plain.address, params=FOREVER,
+                    wire={v: k for k, v in mcp_http.WIRES.items()}[plain.wire])
+    with client:
+        assert client.stdout.readline() == "asked\n"
+        pids = plain.begun()
+        client.send_signal(signal.SIGKILL)
+    ended(plain, pids)
 
 
-def test_a_modern_client_whose_host_resets(wire):
-    with HttpServer(wire=wire) as server:
-        server.idle = set(server.family())
-        x = server.start(modern("tools/call", FOREVER))
-        pids = begun(server)
-        reset(x)
-        ended(server, pids)
+def test_a_modern_client_whose_host_resets(plain):
+    x = plain.start(modern("tools/call", FOREVER))
+    pids = plain.begun()
+    reset(x)
+    ended(plain, pids)
 
 
+BOTH_WAYS = pytest.mark.parametrize("warm", [False, True], ids=["sandboxes", "cells"])
+WARM_UP = modern("tools/call", call("1"), 9)
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_a_stdio_client_that_is_killed(tmp_path, era):
+def test_a_stdio_client_that_is_killed(tmp_path, era, warm):
     """It is the server's parent and has no time to close anything."""
     state = str(tmp_path / "state")
     messages = [modern("tools/call", FOREVER, 2)] if era == "modern" else [
         INITIALIZE, request("tools/call", FOREVER, 2)]
-    with script(KILLED_STDIO, argv=[mcp.BINARY, "stdio", "--state", state],
-                messages=messages) as client:
+    argv = [mcp.BINARY, "stdio", "--state", state, *([] if warm else cells.NONE)]
+    with script(KILLED_STDIO, argv=argv, messages=messages, warm_up=WARM_UP if warm else None) as client:
         server = int(client.stdout.readline())
-        # the roles, then a sandbox: bwrap, the guest, the program
-        family = until("no run", lambda: len(found := processes.offspring(server)) >= 5 and found)
+        watch = cells.Watch(server, warm)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        assert watch.begun()
+        family, folders = processes.offspring(server), cells.cgroups(server)
         client.send_signal(signal.SIGKILL)
     assert processes.gone([server, *family], 5), "the server outlived its client"
-    assert stdio_outcomes(state) == ["cancelled"]
+    assert not cells.cgroups(server)
+    assert not warm or folders or os.geteuid(), "where they would be"
+    *earlier, last = stdio_outcomes(state)
+    assert last == "cancelled" and set(earlier) == ({"exited"} if warm else set())
 
 
 def audit(state, word):
@@ -269,44 +273,52 @@ def stdio_outcomes(state):
             if (row["run_id"] or "").startswith("run_")]
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_a_stdio_client_that_stops_reading_and_closes(tmp_path, era):
+def test_a_stdio_client_that_stops_reading_and_closes(tmp_path, era, warm):
     """Its end of stdout is gone, stdin still open: nobody can be answered, so it ends."""
     state = str(tmp_path / "state")
-    with subprocess.Popen([mcp.BINARY, "stdio", "--state", state], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as proc:
-        ask = modern("tools/call", call("while True: print('x' * 100, flush=True)"), 2, token="t")
+    argv = [mcp.BINARY, "stdio", "--state", state, *([] if warm else cells.NONE)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as proc:
+        if warm:
+            cells.warm_up_by_hand(proc, WARM_UP)
+        watch = cells.Watch(proc.pid, warm)
+        ask = modern("tools/call", call(named("while True: print('x' * 100, flush=True)")), 2, token="t")
         if era == "legacy":
             ask["params"]["_meta"] = {"progressToken": "t"}
         proc.stdin.write(json.dumps(ask).encode() + b"\n")
         proc.stdin.flush()
-        family = until("no run", lambda: len(f := processes.offspring(proc.pid)) >= 5 and f)
+        assert watch.begun()
+        family = processes.offspring(proc.pid)
         proc.stdout.close()
         proc.wait(30)
         assert processes.gone(family, 5)
-    assert stdio_outcomes(state)[0] in ("cancelled", "output_limit")
+    assert stdio_outcomes(state)[-1] in ("cancelled", "output_limit")
 
 
 # --- a server that begins anew -----------------------------------------------------------------------------
 
-def restart(state, wire, **how):
-    return HttpServer(state=state, wire=wire, **how)
+def restart(state, wire, *options):
+    return HttpServer(*options, state=state, wire=wire)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
-def test_after_a_restart_a_session_is_404_and_begins_anew(wire, how):
+def test_after_a_restart_a_session_is_404_and_begins_anew(wire, how, warm):
     with tempfile.TemporaryDirectory(prefix="fumehood-test-") as state:
-        old = restart(state, wire)
+        old = restart(state, wire, *([] if warm else cells.NONE))
         try:
-            old.idle = set(old.family())
+            old.observe(warm)
             s = Session(old)
-            run = s.start(request("tools/call", call("while True: pass", background=True), 5)
+            run = s.start(request("tools/call", call(named("while True: pass"), background=True), 5)
                           ).messages()[-1]["result"]["structuredContent"]
             x = start(s, ident=6)
             primed = x.event()
-            pids = begun(old, 2) | set(old.family())
+            pids = old.begun(2) | set(old.family())
             old.proc.send_signal(how)
             if how == signal.SIGTERM:
+                until("it goes on accepting", lambda: refused(old))
                 old.proc.send_signal(how)       # a second one: at once
             old.proc.wait(20)
             assert processes.gone(pids, 5)
@@ -324,7 +336,7 @@ def test_after_a_restart_a_session_is_404_and_begins_anew(wire, how):
                 gone = fresh.request("tools/call", {"name": "run_status", "arguments": {
                     "run_id": run["run_id"]}})["result"]
                 assert gone["isError"] and "not_found" in gone["content"][0]["text"]
-                found = set(new.runs().values())
+                found = {status for run, status in new.runs().items() if run not in old.earlier}
                 assert found == {"cancelled"} if how == signal.SIGTERM else "running" not in found
         finally:
             old.discard()

@@ -2,6 +2,7 @@
 import time
 
 import mcp
+import pytest
 
 
 def test_sixteen_calls_at_once_do_not_mix(either):
@@ -11,30 +12,40 @@ def test_sixteen_calls_at_once_do_not_mix(either):
         assert either.finish(call)["stdout"] == f"{n}\n"
 
 
-def test_more_calls_than_are_taken_are_told_to_wait(server):
+@pytest.fixture
+def small():
+    with mcp.Server(options=["--max-queue", "64"]) as made:
+        made.initialize()
+        yield made
+
+
+def test_more_calls_than_are_taken_are_told_to_wait(small):
     slow = {"language": "python", "code": "import time; time.sleep(60)", "timeout_ms": 30000}
-    calls = [server.start("run_code", slow) for _ in range(400)]
-    server.ping()
+    calls = [small.start("run_code", slow) for _ in range(400)]
+    end = time.monotonic() + 20
+    while len(small.judge.open) == len(calls):
+        assert time.monotonic() < end, "nobody is told"
+        small.ping()
     busy, waiting = [], []
     for call in calls:
-        with server.lock:
-            answered = mcp.key(call) not in server.judge.open
+        with small.lock:
+            answered = mcp.key(call) not in small.judge.open
         (busy if answered else waiting).append(call)
     assert busy and waiting
     for call in busy:
         try:
-            server.finish(call)
+            small.finish(call)
             raise AssertionError("an answer that is no error")
         except mcp.ToolError as why:
             assert why.code == "busy"
             assert why.remediation
     for call in waiting:
-        server.cancel(call)
+        small.cancel(call)
     # what was cancelled has a record to be written before its place is free
     end = time.monotonic() + 20
     while True:
         try:
-            assert server.run_code(code="print('room again')")["stdout"] == "room again\n"
+            assert small.run_code(code="print('room again')")["stdout"] == "room again\n"
             break
         except mcp.ToolError as why:
             assert why.code == "busy" and time.monotonic() < end

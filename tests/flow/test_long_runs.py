@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 
+import cells
 import mcp
 import pytest
 from processes import gone, offspring
@@ -87,7 +88,7 @@ def test_the_text_says_what_the_structure_says(state):
 
 
 def test_run_cancel_ends_the_whole_tree(state):
-    with serve(state) as server:
+    with serve(state, *cells.NONE) as server:
         idle = set(offspring(server.proc.pid))
         run = server.call("run_code", FOREVER)
         assert run["status"] == "running"
@@ -100,6 +101,23 @@ def test_run_cancel_ends_the_whole_tree(state):
         assert gone(tree)
         again = server.call("run_cancel", {"run_id": run["run_id"]})
         assert again["status"] == "cancelled" and again["run_id"] == run["run_id"]
+
+
+def test_run_cancel_ends_the_whole_tree_in_a_copy(state):
+    with serve(state) as server:
+        cells.warm_up(lambda: server.run_code(code="1"))
+        watch = cells.Watch(server.proc.pid, warm=True)
+        run = server.run_code(background=True, code=cells.named(
+            "import subprocess\nfor i in range(3):\n    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+            "print('begun', flush=True)\nwhile True: pass"))
+        at = {"run_id": run["run_id"], "wait_ms": 10000}
+        assert server.call("run_status", at)["stdout"] == "begun\n"
+        tree = watch.begun()
+        assert len(tree) == 5, "its room, itself and what it has started"
+        ended = server.call("run_cancel", {"run_id": run["run_id"]})
+        assert (ended["status"], ended["stdout"], ended["path"]) == ("cancelled", "begun\n", "warm")
+        assert gone(tree)
+        assert server.run_code(code="print(1)")["path"] == "warm"
 
 
 def test_cancelling_a_wait_leaves_the_run(state):

@@ -8,10 +8,11 @@ import select
 import subprocess
 import tempfile
 import termios
-import time
 
+import cells
 import mcp
-from processes import offspring
+import pytest
+from processes import gone
 
 PING = b'{"jsonrpc":"2.0","id":%d,"method":"ping"}'
 PONG = b'{"jsonrpc":"2.0","id":%d,"result":{}}\n'
@@ -51,33 +52,30 @@ def test_the_last_line_needs_no_newline():
         pong()
 
 
-def test_a_stalled_reader_stalls_neither_requests_nor_cancellation():
+@pytest.mark.parametrize("warm", [False, True], ids=["sandboxes", "cells"])
+def test_a_stalled_reader_stalls_neither_requests_nor_cancellation(warm):
     """The client does not read while megabytes wait for it; a cancelled run still dies."""
-    with mcp.Server() as s:
+    with mcp.Server(options=[] if warm else cells.NONE) as s:
         s.initialize()
         s.tools()
-        idle = len(offspring(s.proc.pid))
-        call = s.start("run_code", {"language": "python", "code": "while True: pass",
+        if warm:
+            cells.warm_up(lambda: s.run_code(code="1"))
+        watch = cells.Watch(s.proc.pid, warm)
+        call = s.start("run_code", {"language": "python", "code": cells.named("while True: pass"),
                                     "timeout_ms": 60000})
-        until(lambda: len(offspring(s.proc.pid)) > idle)
+        pids = watch.begun()
+        read = len(s.lines)
         s.reading.clear()
         asked = [s.send("tools/list") for _ in range(300)]  # some 5 MB of answers
         s.notify("notifications/cancelled", {"requestId": call})
-        until(lambda: not unread_by(s.proc))
-        until(lambda: len(offspring(s.proc.pid)) <= idle)
-        assert len(s.lines) < 20
+        cells.until("it does not read on", lambda: not unread_by(s.proc))
+        assert gone(pids, cells.SECONDS), "the program still runs"
+        assert len(s.lines) < read + 20
         with s.lock:
             s.judge.cancel(call)
         s.reading.set()
         for ident in asked:
             assert s.result_of(ident)["tools"]
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.02)
 
 
 def unread_by(proc):

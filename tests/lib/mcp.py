@@ -379,12 +379,12 @@ class Judge:
 
 class Server:
     """One server process. argv: the command line after the binary instead of `stdio --state DIR`;
-    env: changes to the environment (None removes); uid: run as that user (needs root); state: a
-    state folder to use and keep, else a fresh one is made and removed; era and version: which
+    options: what follows it; env: changes to the environment (None removes); uid: run as that user (needs
+    root); state: a state folder to use and keep, else a fresh one is made and removed; era and version: which
     revision requests are made in; open_files: so many it may have, and no more."""
 
     def __init__(self, argv=None, env=None, uid=None, state=None, era="legacy", version=None,
-                 binary=None, open_files=None):
+                 binary=None, open_files=None, options=()):
         self.version = version or (MODERN if era == "modern" else LEGACY[-1])
         self.dir = tempfile.mkdtemp(prefix="fumehood-test-")
         self.state = state or os.path.join(self.dir, "state")
@@ -402,6 +402,7 @@ class Server:
             how.update(user=uid, group=uid, extra_groups=[])
             environment.update(HOME=self.dir, XDG_STATE_HOME=self.dir)
         command += ["stdio", "--state", self.state] if argv is None else argv
+        command += options
         self.judge, self.lock = Judge(), threading.Lock()
         self.messages = queue.Queue()       # what came, in order; None: the end
         self.answers = {}                   # key(id) -> [message, ...], taken from the queue

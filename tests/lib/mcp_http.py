@@ -23,6 +23,7 @@ import subprocess
 import tempfile
 import time
 
+import cells
 import mcp
 import processes
 
@@ -402,6 +403,28 @@ class HttpServer:
         return {row["run_id"]: row["status"] for row in self.audit("list")
                 if (row["run_id"] or "").startswith("run_")}
 
+    def observe(self, warm=False):
+        """Before the runs that begun() and outcomes() are to tell of; warm: these are to be in copies of an interpreter,
+        and the server makes some. Else it must be one that keeps none (cells.NONE)."""
+        def run():
+            return self.post(modern("tools/call", call("1"))).json["result"]["structuredContent"]
+
+        if warm:
+            cells.warm_up(run)
+        self.watch = cells.Watch(self.pid, warm)
+        self.earlier = set(self.runs()) if warm else set()
+
+    def begun(self, runs=1):
+        """All processes of so many runs, whose programs are `cells.named`, once these run."""
+        return self.watch.begun(runs)
+
+    def outcomes(self):
+        """How the runs ended, once all have."""
+        def all_ended():
+            found = [status for run, status in self.runs().items() if run not in self.earlier]
+            return found if "running" not in found else None
+        return cells.until("no outcome", all_ended)
+
     def audit(self, *words):
         done = subprocess.run([mcp.BINARY, "audit", *words, "--json", "--state", self.state],
                               capture_output=True, text=True, timeout=60, check=True)
@@ -433,6 +456,15 @@ class HttpServer:
                 self.end()
         finally:
             self.discard()
+
+
+def refused(server):
+    """Whether it takes no connections any more."""
+    try:
+        server.connect().close()
+    except OSError:
+        return True
+    return False
 
 
 class Session:

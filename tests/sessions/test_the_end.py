@@ -353,7 +353,7 @@ DEAF = [
     ("python", "import signal\nsignal.signal(signal.SIGINT, lambda *what: None)\nprint('on', flush=True)\n"
                "while True: sum(range(99))"),
     ("bash", "trap '' INT; echo on; while :; do sleep 100; done"),
-    ("bash", "echo on; exec bash -c \"trap '' INT; while :; do sleep 100; done\""),
+    ("bash", "exec bash -c \"trap '' INT; echo on; while :; do sleep 100; done\""),
 ]
 
 

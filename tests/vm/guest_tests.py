@@ -179,11 +179,16 @@ def tests_host():
 
 
 class Server:
-    """One `fumehood stdio` in a seat: requests as JSON lines, answers by id."""
+    """One `fumehood stdio` in a seat: requests as JSON lines, answers by id.
 
-    def __init__(self, seat):
+    Unless it is to be warm it keeps nothing ready: then what is below its group is its runs'.
+    """
+
+    def __init__(self, seat, warm=False):
         state = f"/tmp/state-{seat.name.replace(' ', '-')}-{seat.used}"
-        argv, self.group = seat.start([FUMEHOOD, "stdio", "--state", state])
+        argv = [FUMEHOOD, "stdio", "--state", state]
+        argv, self.group = seat.start(argv if warm else [*argv, "--warm-cells", "0"])
+        self.path = "warm" if warm else "cold"
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -195,6 +200,8 @@ class Server:
         self.request("initialize", protocolVersion="2025-06-18", capabilities={},
                      clientInfo={"name": "guest_tests", "version": "1"})  # fmt: skip
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        if warm:
+            until(lambda: self.run_code("python", "pass")["path"] == "warm", ANSWER_S)
 
     def _read_answers(self):
         for line in self.process.stdout:
@@ -297,6 +304,7 @@ def tests_limits(server, name):
     hello = server.run_code("python", "print('hello world')")
     ok(hello["status"] == "exited" and hello["stdout"] == "hello world\n", f"{name}: hello world",
        hello)  # fmt: skip
+    ok(hello["path"] == server.path, f"{name}: the run is {server.path}", hello)
     ok(hello["limits"] == "enforced", f"{name}: limits are enforced", hello)
     busy = server.run_code("python", "x = bytearray(32 << 20)\nfor i in range(1 << 20): pass\n")
     ok(busy.get("cpu_ms", 0) > 0, f"{name}: cpu_ms is counted", busy)
@@ -307,6 +315,7 @@ def tests_limits(server, name):
     killed = event(server.group, "memory.events", "oom_kill") - before
     ok(bomb["status"] == "out_of_memory", f"{name}: a memory bomb is out_of_memory", bomb)
     ok("memory" in bomb["limits_hit"], f"{name}: ... and hit the memory limit", bomb)
+    ok(bomb["path"] == server.path, f"{name}: ... and is {server.path}", bomb)
     ok(killed > 0, f"{name}: ... and the kernel says so too", read(server.group / "memory.events"))
 
     bomb = server.run_code("python", FORK_BOMB)
@@ -346,6 +355,28 @@ def tests_reload(server, name):
     ok(bomb["status"] == "out_of_memory", f"{name}: limits outlive a daemon-reload", bomb)
     bomb = server.run_code("python", MEMORY_BOMB)
     ok(bomb["status"] == "out_of_memory", f"{name}: limits hold in runs after it", bomb)
+
+
+# Under a name by which the processes of the run are told from those that wait for others.
+NAMED = "import ctypes\nctypes.CDLL(None).prctl(15, b'vm-run')\n"
+
+
+def named():
+    return [p for p in all_processes() if read(f"/proc/{p}/comm") == "vm-run\n"]
+
+
+def tests_warm_ends(server, name):
+    """Where interpreters wait for runs, and whatever tells the end of one."""
+    running = server.start_code("python", NAMED + DAEMON + FOREVER, timeout_ms=4000)
+    ok(until(lambda: len(named()) >= 4), f"{name}: a run has processes", describe(named()))
+    late = server.wait(running)["structuredContent"]
+    ok((late["status"], late["path"]) == ("timeout", "warm"), f"{name}: timeout", late)
+    until(lambda: not named())
+    ok(not named(), f"{name}: a timeout ends them all", describe(named()))
+    gone = server.run_code("python", NAMED + DAEMON)
+    ok((gone["status"], gone["path"]) == ("exited", "warm"), f"{name}: daemons are left", gone)
+    until(lambda: not named())
+    ok(not named(), f"{name}: and are gone", describe(named()))
 
 
 def all_processes():
@@ -412,6 +443,13 @@ def tests_seat(seat):
     finally:
         server.close()
     tests_keeper_killed(seat, seat.name)
+    server = Server(seat, warm=True)
+    try:
+        tests_limits(server, seat.name + ", warm")
+        tests_warm_ends(server, seat.name + ", warm")
+        tests_close(server, seat.name + ", warm")
+    finally:
+        server.close()
 
 
 def tests_root_login(seat):
@@ -479,6 +517,16 @@ def tests_user_login(seat):
         ok(not strays(), f"{seat.name}: a timeout ends everything", describe(strays()))
     finally:
         server.close()
+    server = Server(seat, warm=True)
+    try:
+        tests_warm_ends(server, seat.name + ", warm")
+        bomb = server.run_code("python", FORK_BOMB)
+        ok("made 64 " in bomb["stdout"] and bomb["path"] == "warm",
+           f"{seat.name}, warm: a fork bomb is bounded, without a cgroup", bomb)  # fmt: skip
+    finally:
+        server.close()
+    until(lambda: not strays())
+    ok(not strays(), f"{seat.name}, warm: nothing is left", describe(strays()))
     argv, _ = seat.start([FUMEHOOD, "doctor"])
     done = run(argv)
     ok("Delegate=yes" in done.stdout, f"{seat.name}: the doctor says how to get limits",

@@ -59,7 +59,7 @@ def start_again():
     env = {name: value for name, value in os.environ.items() if name not in (MARK, "LD_PRELOAD")}
     env["PYTHONPATH"] = ":".join(["/proc/self/fd/%d" % memory, *filter(None, [env.get("PYTHONPATH")])])
     os.chdir(env.pop("FUMEHOOD_WORKSPACE", "/workspace"))
-    # last, where cell.so leaves no trace of them
+    # of these, and of what is above, cell.so leaves no trace
     env["LD_PRELOAD"] = env.pop("FUMEHOOD_OBJECT", OBJECT)
     env[MARK] = "1"
     with open("/proc/self/cmdline", "rb") as file:
@@ -131,10 +131,11 @@ def become_zygote(path):
         atexit.register(sys.setprofile, None)
     shelf.fill(names)
     for _ in range(2):
-        warm_up(known, ALL, shelf)
+        warm_up(known)
     shelf.close()
     known.learn(shelf)
-    warm_up(known, SOME, shelf)
+    shelf.import_nothing()
+    touch(known)
     gc.collect()
     gc.freeze()
     known.mark = [known]
@@ -149,7 +150,7 @@ def become_zygote(path):
     vars(main).update(vars(old))
     sys.modules["__main__"] = main
     del main, old
-    warm_up(known, SOME, shelf)
+    touch(known)
     os.fork()
     renew(shelf)
     with open(3, "rb", 0) as file:
@@ -178,7 +179,7 @@ class Deaf:
         pass
 
 
-def warm_up(known, text, shelf):
+def warm_up(known):
     """Every path once: what is made on first use is made before the fork, and what a program will write to is
     the cell's own before its program comes.  Leaves nothing behind."""
     space = {"__name__": "__main__", "__builtins__": sys.modules["builtins"]}
@@ -188,14 +189,11 @@ def warm_up(known, text, shelf):
     try:
         print("x", 1.5, file=Deaf)
         out.flush()
-        exec(compile(text, "<warm>", "exec"), space)
-        if text is ALL:
-            try:
-                exec(compile(b"def f():\n    1/0\nf()\n", "<warm>", "exec"), space)
-            except ZeroDivisionError as error:
-                sys.excepthook(type(error), error, error.__traceback__)
-        if shelf.all:
-            shelf.import_nothing()
+        exec(compile(ALL, "<warm>", "exec"), space)
+        try:
+            exec(compile(b"def f():\n    1/0\nf()\n", "<warm>", "exec"), space)
+        except ZeroDivisionError as error:
+            sys.excepthook(type(error), error, error.__traceback__)
         known.end()
     finally:
         sys.stdout, sys.stderr = out, err
@@ -207,13 +205,13 @@ def warm_up(known, text, shelf):
         del sys.modules[name]
 
 
-# In a cell: each page that is written to here is memory for as long as it waits, and 2 us less for its program.
-SOME = b"""
-def f(x, y=1):
-    return [x, y]
-for i in 1, 2:
-    str(f(i))
-"""
+def touch(known):
+    """In a cell, of what every program writes to, the pages that cost it more time than they cost here: each is
+    memory for as long as the cell waits, and CPU time whoever pays for it."""
+    exec(compile(b"str(1)\n", "<warm>", "exec"), {"__name__": "__main__", "__builtins__": sys.modules["builtins"]})
+    known.is_silent()
+
+
 ALL = b'''
 import os
 def f(x, *rest, key=None, **more):

@@ -17,6 +17,8 @@
 #define ROW_ZYGOTE(zygote, preload)                                                    \
 	ROW_WITH("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0",                        \
 		 ",\"zygote\":" zygote ",\"preload\":" preload)
+#define ROW_AHEAD(ahead)                                                               \
+	ROW_WITH("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[]", "0", ",\"ahead\":" ahead)
 #define ROW_WITH(name, find, file, version, env, memory, more)                         \
 	"{\"name\":" name ",\"title\":\"X\",\"aliases\":[],\"find\":" find             \
 	",\"run\":[],"                                                                 \
@@ -84,6 +86,13 @@ static const struct {
 	 "runtimes[0].preload must be made of letters"},
 	{TABLE(ROW_ZYGOTE("\"\"", "[\"os\"]")),
 	 "runtimes[0].preload is for a row that has a zygote"},
+	{TABLE(ROW_AHEAD("\"ahead.js\"")), NULL},
+	{TABLE(ROW_AHEAD("\"\"")), NULL},
+	{TABLE(ROW_AHEAD("\"ahead.\"")), "runtimes[0].ahead must be ahead.EXTENSION"},
+	{TABLE(ROW_AHEAD("\"ahead.a/b\"")), "runtimes[0].ahead must be ahead.EXTENSION"},
+	{TABLE(ROW_AHEAD("\"zygote.js\"")), "runtimes[0].ahead must be ahead.EXTENSION"},
+	{TABLE(ROW_AHEAD("\"ahead.js\",\"zygote\":\"zygote.js\"")),
+	 "runtimes[0].ahead is not for a row that has a zygote"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[]", "[]", "0", "")),
 	 "runtimes[0].version must be an array of at least one"},
 	{TABLE(ROW_BUT("\"x\"", FIND, "\"x\"", "[\"-v\"]", "[\"A\"]", "0", "")),
@@ -128,6 +137,8 @@ static const struct {
 	 "runtimes[0].driver is not for a language that is compiled"},
 	{TABLE(LEAST(COMPILE(PRODUCT) ",\"zygote\":\"zygote.x\"")),
 	 "runtimes[0].zygote is not for a language that is compiled"},
+	{TABLE(LEAST(COMPILE(PRODUCT) ",\"ahead\":\"ahead.x\"")),
+	 "runtimes[0].ahead is not for a language that is compiled"},
 	{TABLE(LEAST(",\"compile\":5")), "runtimes[0].compile must be an object"},
 	{TABLE(LEAST(",\"compile\":{\"find\":" FIND ",\"args\":[\"x\"]}")),
 	 "runtimes[0].compile.timeout_ms is missing"},

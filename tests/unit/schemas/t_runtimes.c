@@ -63,8 +63,9 @@ static void test_row(const struct cJSON *row, const struct pol_runtime *r)
 		   same_text(row, "file", r->file) &&
 		   same_text(row, "package", r->package) && r->package[0] &&
 		   same_text(row, "driver", r->driver) &&
-		   same_text(row, "zygote", r->zygote),
-	   "%s: name, title, file, driver, zygote", r->name);
+		   same_text(row, "zygote", r->zygote) &&
+		   same_text(row, "ahead", r->ahead),
+	   "%s: name, title, file, driver, zygote, ahead", r->name);
 	ok(same_list(js_get(row, "aliases"), r->aliases) &&
 		   same_list(js_get(row, "find"), r->find) &&
 		   same_list(js_get(row, "run"), r->run) &&

@@ -30,6 +30,13 @@ static void pass(struct ipc_msg *m)
 	must(ipc_recv(line[1], m, NULL) == 1);
 }
 
+static void close_zygote(struct guest_zygote *z)
+{
+	fd_close(&z->run.filter_fd);
+	fd_close(&z->driver_fd);
+	fd_close(&z->object_fd);
+}
+
 static void test_zygote(void)
 {
 	struct guest_zygote z = {.run = {.interpreter = SV("/usr/bin/python3"),
@@ -67,9 +74,18 @@ static void test_zygote(void)
 	   "its limits");
 	ok(open_files() == before + 3 && got.run.out_fd == -1 && got.run.code_fd == -1,
 	   "three descriptors, no more");
-	fd_close(&got.run.filter_fd);
-	fd_close(&got.driver_fd);
-	fd_close(&got.object_fd);
+	ok(!got.ahead && !got.run.code_name.n, "it is an interpreter's");
+	close_zygote(&got);
+	z.ahead = 1;
+	z.run.code_name = SV("main.js");
+	ipc_start(&m, GUEST_ZYGOTE, 9);
+	guest_put_zygote(&m, &z);
+	pass(&m);
+	ok(!guest_get_zygote(&m, &got) && got.ahead == 1 &&
+		   sv_eq(got.run.code_name, SV("main.js")) && got.run.landlock == 7,
+	   "or one's that starts them, with the name of the program");
+	close_zygote(&got);
+	ok(open_files() == before, "and nothing stays open");
 }
 
 static bool refused(const struct guest_zygote *z, unsigned more_fds)
@@ -98,6 +114,17 @@ static void test_bad_zygotes(void)
 	ok(refused(&z, 0), "so is one with a NUL in it");
 	z.run.interpreter = SV("/python3");
 	ok(refused(&z, 1), "and a descriptor too many");
+	ok(!refused(&z, 0), "which was all that was wrong with it");
+	z.ahead = 1;
+	ok(refused(&z, 0), "a program without a name is refused");
+	z.run.code_name = SV("a/b");
+	ok(refused(&z, 0), "one in a folder");
+	z.run.code_name = SV("..");
+	ok(refused(&z, 0), "one that is a folder");
+	z.run.code_name = SV("main.js");
+	z.ahead = 2;
+	ok(refused(&z, 0), "and what is neither yes nor no");
+	z.ahead = 1;
 	ok(!refused(&z, 0), "which was all that was wrong with it");
 }
 

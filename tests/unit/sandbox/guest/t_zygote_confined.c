@@ -2,8 +2,7 @@
  * carried from one cell to the next. */
 #include "tests/unit/sandbox/guest/zygote_test.h"
 
-/* Tells all that bounds the process it runs in. What is another's number each time is left out, and RLIMIT_NPROC: where all cells
- * are one user, it counts the others too. */
+/* Tells all that bounds the process it runs in. What is another's number each time is left out. */
 static const char tells_all[] =
 	"import os, sys, resource, signal, socket, fcntl, ctypes\n"
 	"c = ctypes.CDLL(None, use_errno=True)\n"
@@ -17,7 +16,7 @@ static const char tells_all[] =
 	"            'NoNewPrivs', 'Seccomp', 'Seccomp_filters', 'TracerPid', 'NSpid', 'NSsid',\n"
 	"            'THP_enabled', 'Cpus_allowed', 'Threads'): print(l, end='')\n"
 	"for k in sorted(dir(resource)):\n"
-	"    if k.startswith('RLIMIT_') and k != 'RLIMIT_NPROC':\n"
+	"    if k.startswith('RLIMIT_'):\n"
 	"        print(k, resource.getrlimit(getattr(resource, k)))\n"
 	"print(os.getcwd(), sorted(os.environ.items()))\n"
 	"print(sorted(x for x in open('/proc/self/environ').read().split('\\0') if x))\n"
@@ -72,6 +71,7 @@ static const char *cold(const char *code)
 	r.args[r.nargs++] = SV("-I");
 	r.env[r.nenv++] = SV("PATH=/usr/bin:/bin");
 	r.env[r.nenv++] = SV("HOME=/workspace");
+	r.env[r.nenv++] = SV("LANG=C.UTF-8");
 	r.code_name = SV("main.py");
 	r.out_fd = o[1], r.err_fd = e[1];
 	r.filter_fd = filter_memfd();
@@ -93,6 +93,8 @@ static const char *cold(const char *code)
 	while (ipc_recv(b.ctl, &m, NULL) == 1) {
 		got.type = m.type;
 		ipc_finish(&m);
+		if (got.type == GUEST_ENDED) /* the guest waits for it */
+			shutdown(b.ctl, SHUT_WR);
 	}
 	ok(got.type == GUEST_ENDED, "a program of its own has run");
 	fd_close(&o[0]);
@@ -153,6 +155,30 @@ static void test_same_bounds(void)
 		   holds(cell, "\nRLIMIT_CORE (0, 0)\n"),
 	   "its limits are those that were asked for");
 	close_box(&b);
+}
+
+/* As many as it may have, then how many those were. */
+#define FORKS                                                                                   \
+	"import os, signal\nn = 0\n"                                                            \
+	"try:\n    while n < 1000:\n        if not os.fork(): signal.pause()\n        n += 1\n" \
+	"except BlockingIOError: os.write(1, b'%d\\n' % n)\n"
+
+/* A cell's own, whatever else the user runs. */
+static void test_processes(void)
+{
+	const char *out = "";
+	struct test_cell c;
+	struct box b;
+
+	must(open_zygote(&b) && make_cell(&b, &c));
+	give_code(&c, FORKS "signal.pause()\n");
+	must(read(c.out, (char[1]){0}, 1) == 1);
+	ok(run(&b, FORKS, &out) == 0 && !strcmp(out, "30\n"),
+	   "beside a cell that has all the processes it may, another has its own");
+	send_kill(&b, c.id);
+	ok(await_ended(&b, &c) == SIGKILL, "a kill takes them all");
+	close_cell(&c);
+	ok(close_box(&b), "and the sandbox ends");
 }
 
 /* What one cell can leave, and what the next would find of it. */
@@ -242,6 +268,7 @@ static void test_before_the_code(void)
 int main(void)
 {
 	test_same_bounds();
+	test_processes();
 	test_nothing_is_carried_over();
 	test_before_the_code();
 	return tap_done();

@@ -9,6 +9,7 @@
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/guest/guest.h"
+#include "sandbox/launch/child.h"
 #include "sandbox/launch/launch.h"
 #include "tests/lib/tap.h"
 
@@ -51,6 +52,7 @@
 extern const char guest_blob[], guest_blob_end[], cell_blob[], cell_blob_end[];
 
 struct box {
+	bool cells;	/* there are to be some */
 	pid_t pid;	/* bwrap */
 	int ctl;	/* owned */
 	uint64_t last_id;
@@ -94,12 +96,46 @@ static inline void add_tree(const char **argv, unsigned *n)
 	}
 }
 
+#define USERNS_FD 5
+
 /* As sandbox/launch/argv.c has it for one user. */
-static inline _Noreturn void become_bwrap(int bwrap, int ctl, int guest)
+static inline unsigned add_users(const char **argv, bool cells)
+{
+	static const char *const own[] = {
+		"bwrap", "--unshare-user", "--disable-userns", "--uid",
+		"1000",	 "--gid",	   "1000"};
+	static const char *const given[] = {"bwrap", "--userns", "5"};
+
+	if (cells)
+		memcpy(argv, given, sizeof(given));
+	else
+		memcpy(argv, own, sizeof(own));
+	return cells ? ARRAY_LEN(given) : ARRAY_LEN(own);
+}
+
+/* The same, and as its child.c has it. */
+static inline void become_user(bool cells)
+{
+	struct child_ids ids;
+	int ns;
+
+	if (!geteuid() &&
+	    (setgroups(0, NULL) || setresgid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID) ||
+	     setresuid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID)))
+		_exit(1);
+	if (!cells)
+		return;
+	child_ids_make_one(&ids, getuid(), getgid());
+	ns = child_ids_inner(&ids);
+	if (ns < 0 || dup2(ns, USERNS_FD) < 0 || (ns != USERNS_FD && close(ns)))
+		_exit(1);
+}
+
+static inline _Noreturn void become_bwrap(const struct box *b, int bwrap, int ctl,
+					  int guest)
 {
 	/* clang-format off */
 	static const char *const args[] = {
-		"bwrap", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
 		"--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup",
 		"--as-pid-1", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
 		"--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_NET_ADMIN", "--cap-add", "CAP_SETPCAP",
@@ -110,13 +146,14 @@ static inline _Noreturn void become_bwrap(int bwrap, int ctl, int guest)
 	/* clang-format on */
 	static const char *const last[] = {"--remount-ro", "/dev", "--remount-ro",
 					   "/",	 "--",	 "/proc/self/fd/4"};
-	const char *argv[ARRAY_LEN(args) + ARRAY_LEN(last) + 16];
+	const char *argv[ARRAY_LEN(args) + ARRAY_LEN(last) + 24];
 	char *const none[] = {NULL};
 	const struct rlimit few = {FEW_FILES, FEW_FILES};
 	const struct rlimit odd = {24 << 20, RLIM_INFINITY}; /* nothing's default */
-	unsigned n = ARRAY_LEN(args);
+	unsigned n = add_users(argv, b->cells);
 
-	memcpy(argv, args, sizeof(args));
+	memcpy(argv + n, args, sizeof(args));
+	n += ARRAY_LEN(args);
 	add_tree(argv, &n);
 	memcpy(argv + n, last, sizeof(last));
 	argv[n + ARRAY_LEN(last)] = NULL;
@@ -127,10 +164,7 @@ static inline _Noreturn void become_bwrap(int bwrap, int ctl, int guest)
 	    dup2(2, 1) < 0 || close_range(5, ~0U, CLOSE_RANGE_CLOEXEC) ||
 	    setrlimit(RLIMIT_NOFILE, &few) || setrlimit(RLIMIT_STACK, &odd))
 		_exit(1);
-	if (!geteuid() &&
-	    (setgroups(0, NULL) || setresgid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID) ||
-	     setresuid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID)))
-		_exit(1);
+	become_user(b->cells);
 	execveat(bwrap, "", (char *const *)(uintptr_t)argv, none, AT_EMPTY_PATH);
 	_exit(1);
 }
@@ -172,6 +206,7 @@ static inline void send_zygote(struct box *b, const char *interpreter,
 	z.run.args[z.run.nargs++] = SV("-I");
 	z.run.env[z.run.nenv++] = SV("PATH=/usr/bin:/bin");
 	z.run.env[z.run.nenv++] = SV("HOME=/workspace");
+	z.run.env[z.run.nenv++] = SV("LANG=C.UTF-8");
 	z.run.filter_fd = filter_memfd();
 	z.driver_fd = memfd_of(driver);
 	z.object_fd =
@@ -195,7 +230,7 @@ static inline void start_box(struct box *b, int guest_end)
 	b->pid = fork();
 	must(b->pid >= 0);
 	if (!b->pid)
-		become_bwrap(bwrap, guest_end, guest);
+		become_bwrap(b, bwrap, guest_end, guest);
 }
 
 static inline void open_box(struct box *b, const char *interpreter, const char *driver)
@@ -203,7 +238,7 @@ static inline void open_box(struct box *b, const char *interpreter, const char *
 	int line[2];
 
 	must(!fd_socketpair(line, NULL));
-	*b = (struct box){.ctl = line[0], .last_id = 100};
+	*b = (struct box){.cells = true, .ctl = line[0], .last_id = 100};
 	send_zygote(b, interpreter, driver);
 	start_box(b, line[1]);
 	fd_close(&line[1]);

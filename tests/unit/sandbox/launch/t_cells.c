@@ -87,18 +87,17 @@ static void is_confined(void)
 		    &out, NULL) == 0 &&
 		   !strcmp(out, "-1\n"),
 	   "it can make no user namespace");
-	if (!geteuid())
-		ok(run_cell("print(open('/proc/sys/user/max_user_namespaces').read())",
-			    &out, NULL) == 0 &&
-			   !strcmp(out, "0\n\n"),
-		   "nobody there can");
+	ok(run_cell("print(open('/proc/sys/user/max_user_namespaces').read())", &out,
+		    NULL) == 0 &&
+		   !strcmp(out, "0\n\n"),
+	   "nobody there can");
 }
 
-/* The uid of a process, seen from outside. */
-static uid_t uid_of(int pidfd)
+/* A process' number on the host. */
+static unsigned pid_of(int pidfd)
 {
 	char path[64], line[400];
-	unsigned pid = 0, uid = 0;
+	unsigned pid = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
@@ -107,7 +106,28 @@ static uid_t uid_of(int pidfd)
 		sscanf(line, "Pid: %u", &pid);
 	if (f)
 		fclose(f);
-	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	return pid;
+}
+
+/* The user namespace of a process. */
+static ino_t users_of(int pidfd)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%u/ns/user", pid_of(pidfd));
+	must(!stat(path, &st));
+	return st.st_ino;
+}
+
+/* The uid of a process, seen from outside. */
+static uid_t uid_of(int pidfd)
+{
+	char path[64], line[400];
+	unsigned uid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", pid_of(pidfd));
 	f = fopen(path, "r");
 	while (f && fgets(line, sizeof(line), f))
 		sscanf(line, "Uid: %u", &uid);
@@ -123,13 +143,17 @@ static void have_uids(void)
 
 	must(make_cell(&a) && make_cell(&b));
 	ua = uid_of(a.pidfd), ub = uid_of(b.pidfd);
-	if (geteuid())
+	if (geteuid()) {
 		ok(ua == geteuid() && ub == ua, "all cells are the user's");
-	else
+		ok(users_of(a.pidfd) != users_of(b.pidfd),
+		   "each in a user namespace of its own");
+	} else {
+		ok(users_of(a.pidfd) == users_of(b.pidfd), "all have one map of users");
 		ok(ua != ub && ua >= host->cells_base && ub >= host->cells_base &&
 			   ua < host->cells_base + GUEST_CELLS &&
 			   ub < host->cells_base + GUEST_CELLS,
 		   "each cell has a uid of its own: %u, %u", ua, ub);
+	}
 	must(give_code(&a, "") && await_ended(&a) == 0 && close_cell(&a));
 	must(make_cell(&a));
 	ok(uid_of(a.pidfd) == ua, "which is free again when it has gone");
@@ -253,10 +277,53 @@ static void are_all_taken(void)
 	ok(run_cell("pass", NULL, NULL) == 0, "then there is room again");
 }
 
-static int all(void)
+/* Of an interpreter that each cell starts for itself. */
+static void waits_for_its_program(void)
 {
-	if (open_host(NULL))
-		return 1;
+	const struct plan *plan = plan_of(POL_RUN_CODE, "javascript", NULL);
+	AUTO_FD given = fd_memfd("test", "given", 5, NULL);
+	AUTO_FD code = -1;
+	static const char reads[] =
+		"process.stdin.on('data', d => process.stdout.write(d))";
+	const char *out = "";
+	struct launch_usage u;
+	struct test_cell a, b;
+	struct err e = {0};
+
+	if (!plan) {
+		printf("# there is no node here\n");
+		ok(!getenv("MUST_RUN"), "javascript can be tested");
+		return;
+	}
+	must(open_zygote(plan));
+	ok(run_cell("console.log(6 * 7)", &out, &u) == 0 && !strcmp(out, "42\n"),
+	   "an interpreter that has waited runs its program");
+	ok(!has_cgroups() || (u.cpu_us && u.cpu_us < 60000 && u.peak_memory_bytes),
+	   "what is counted is the program's: %u us", (unsigned)u.cpu_us);
+	ok(run_cell("process.exit(7)", NULL, NULL) == 7 << 8 &&
+		   run_cell("process.kill(process.pid, 9)", NULL, NULL) == SIGKILL,
+	   "how it ended is told truthfully");
+	ok(run_cell("console.log(Object.keys(process.env).filter(n => /FUMEHOOD|PRELOAD/.test(n)), "
+		    "process.execArgv, process.argv[1])",
+		    &out, NULL) == 0 &&
+		   !strcmp(out, "[] [] /workspace/main.js\n"),
+	   "it has nothing to see of it: %s", out);
+	code = fd_memfd("test", reads, sizeof(reads) - 1, NULL);
+	must(make_cell(&a) && make_cell(&b));
+	ok(geteuid() ? users_of(a.pidfd) != users_of(b.pidfd)
+		     : uid_of(a.pidfd) != uid_of(b.pidfd) &&
+			       uid_of(b.pidfd) >= host->cells_base,
+	   "each is apart from all others");
+	must(!launch_cell_run(&a.cell, code, given, &e));
+	ok(await_ended(&a) == 0 && !strcmp(all_of(a.out), "given"), "stdin is given");
+	must(close_cell(&a));
+	launch_cell_kill(&box, &b.cell);
+	ok(await_ended(&b) == SIGKILL && close_cell(&b), "one that waits can be killed");
+	ok(close_zygote(), "nothing of it is left");
+}
+
+static void all_of_one(void)
+{
 	must(open_zygote(plan_of(POL_RUN_CODE, "python", NULL)));
 	runs();
 	reads();
@@ -268,6 +335,20 @@ static int all(void)
 	is_not_used();
 	are_all_taken();
 	ok(close_zygote(), "nothing of it is left");
+	waits_for_its_program();
+}
+
+static int all(void)
+{
+	if (open_host(NULL))
+		return 1;
+	all_of_one();
+	if (has_cgroups()) {
+		printf("# as where there are no cgroups\n");
+		launch_cgroups_close(&host->cgroups);
+		host->facts.cgroup = host->cgroups.kind;
+		all_of_one();
+	}
 	launch_host_free(host);
 	return tap_done();
 }

@@ -3,7 +3,9 @@
 #include "sandbox/launch/zygote.h"
 #include "tests/unit/sandbox/launch/cell_test.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static struct plan *python(void)
 {
@@ -15,14 +17,13 @@ static void is_refused(void)
 	struct launch_sandbox s;
 	struct err e = {0};
 
-	ok(launch_zygote_driver("python") && !launch_zygote_driver("javascript") &&
+	ok(launch_zygote_driver("python") && !launch_zygote_driver("python")->ahead &&
+		   launch_zygote_driver("javascript")->ahead && !launch_zygote_driver("bash") &&
 		   !launch_zygote_driver(""),
 	   "the table says which runtimes have a zygote");
-	if (launch_facts(host)->host.path[1][0])
-		ok(launch_zygote(host, plan_of(POL_RUN_CODE, "javascript", NULL), &s,
-				 &e) &&
-			   e.code == ERR_INVALID,
-		   "a language without");
+	ok(launch_zygote(host, plan_of(POL_RUN_CODE, "bash", NULL), &s, &e) &&
+		   e.code == ERR_INVALID,
+	   "a language without");
 	err_clear(&e);
 	ok(launch_zygote(host, plan_of(POL_RUN_COMMAND, "", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
@@ -137,8 +138,18 @@ static void reuses_cgroups(void)
 	ok(close_zygote(), "the others go with the zygote");
 }
 
+/* As many as it may have; then it says how many that were. */
+static const char forks[] = "import os, signal\n"
+			    "n = 0\n"
+			    "try:\n"
+			    "    while True:\n"
+			    "        if os.fork() == 0: signal.pause()\n"
+			    "        n += 1\n"
+			    "except OSError: print(n, flush=True)\n";
+
 static void bump_into_limits(void)
 {
+	const bool groups = launch_facts(host)->cgroup != LAUNCH_CG_NONE;
 	struct pol_limits small = pol_default()->limits;
 	struct launch_usage u;
 	const char *out = "";
@@ -154,24 +165,58 @@ static void bump_into_limits(void)
 		   !strcmp(out, "77 77\n"),
 	   "each cell is under the plan's limits");
 	status = run_cell("x = bytearray(b'x' * (100 << 20))\nprint(len(x))", &out, &u);
-	if (launch_facts(host)->cgroup == LAUNCH_CG_NONE) {
-		ok(status == 1 << 8 && !*out, "memory is bounded");
-	} else {
-		ok(status == SIGKILL && u.oom_kills, "memory is bounded");
-		ok(run_cell(
-			   "import os\n"
-			   "n = 0\n"
-			   "try:\n"
-			   "    while True:\n"
-			   "        if os.fork() == 0: __import__('time').sleep(1000)\n"
-			   "        n += 1\n"
-			   "except OSError: print(n)\n",
-			   &out, &u) == 0 &&
-			   !strcmp(out, "9\n") && u.pids_denied,
-		   "processes are: %s", out);
-	}
+	ok(groups ? status == SIGKILL && u.oom_kills : status == 1 << 8 && !*out,
+	   "memory is bounded");
+	status = run_cell(forks, &out, &u);
+	ok(status == 0 && !strcmp(out, groups ? "9\n" : "10\n") &&
+		   (u.pids_denied || !groups),
+	   "processes are: %s", out);
 	ok(run_cell("pass", NULL, &u) == 0 && !u.oom_kills && !u.pids_denied,
 	   "the next cell has nothing of it");
+	ok(close_zygote(), "nothing is left");
+}
+
+/* What a limit of processes comes to, with and without a user namespace of one's own. */
+static bool may_fork(bool own_users)
+{
+	const struct rlimit ten = {10, 10};
+	pid_t pid = fork(), child;
+	int status = -1;
+
+	if (!pid) {
+		if ((own_users && unshare(CLONE_NEWUSER)) ||
+		    setrlimit(RLIMIT_NPROC, &ten))
+			_exit(2);
+		child = fork();
+		_exit(child < 0);
+	}
+	must(waitpid(pid, &status, 0) == pid && status != 2 << 8);
+	return !status;
+}
+
+/* Those of one cell are not another's, whosever they all are. */
+static void are_counted_apart(void)
+{
+	struct pol_limits small = pol_default()->limits;
+	char stays[sizeof(forks) + 20];
+	const char *out = "";
+	struct test_cell c;
+	int status;
+
+	small.processes = 10;
+	must(open_zygote(plan_of(POL_RUN_CODE, "python", &small)));
+	must(make_cell(&c));
+	snprintf(stays, sizeof(stays), "%ssignal.pause()\n", forks);
+	must(give_code(&c, stays));
+	must(read(c.out, (char[1]){0}, 1) == 1);
+	status = run_cell(forks, &out, NULL);
+	ok(status == 0 && !strcmp(out, launch_facts(host)->cgroup ? "9\n" : "10\n"),
+	   "beside one that has all it may have another has its own: %s", out);
+	if (geteuid())
+		ok(!may_fork(false) && may_fork(true),
+		   "which its user namespace does: without, they would be the user's");
+	launch_cell_kill(&box, &c.cell);
+	ok(await_ended(&c) == SIGKILL && close_cell(&c), "a kill takes them all");
 	ok(close_zygote(), "nothing is left");
 }
 
@@ -215,6 +260,7 @@ static int all(void)
 	ends_with_cells();
 	reuses_cgroups();
 	bump_into_limits();
+	are_counted_apart();
 	launch_host_free(host);
 	has_an_image();
 	return tap_done();

@@ -4,16 +4,17 @@
 
 #include <errno.h>
 
-/* python has one where `zygotes` says so */
-static bool zygotes, cells_fail, run_fails, cells_dead;
+/* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
+static bool zygotes, cells_ahead, cells_fail, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
 static unsigned zygotes_made, cells_made, cells_killed, cells_gone;
 static int cell_line[64];	/* the test's end of each, by id */
 
 const struct launch_driver *launch_zygote_driver(const char *runtime)
 {
-	static const struct launch_driver it = {"python", "zygote.py", "", ""};
+	static struct launch_driver it = {"python", "zygote.py", "", "", false};
 
+	it.ahead = cells_ahead;
 	return zygotes && !strcmp(runtime, "python") ? &it : NULL;
 }
 

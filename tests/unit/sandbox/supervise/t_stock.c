@@ -10,6 +10,7 @@ static void begin_warm(void)
 	up(SUP_AUTH_LOCAL);
 	k.warm_cells = 24;
 	zygotes = true;
+	cells_ahead = false;
 	cells_fail = run_fails = cells_dead = false;
 	zygotes_made = cells_made = cells_killed = cells_gone = 0;
 }
@@ -126,7 +127,8 @@ static void test_first(void)
 	run_one(3, "python", 0);
 	ok(went_cold(3) && zygotes_made == 1, "one is enough");
 	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
-	ok(k.stocks->state == STOCK_UP && cells_made == 2, "cells are made when it is up");
+	ok(k.stocks->state == STOCK_UP && cells_made == 2,
+	   "cells are made when it is up");
 	end_warm();
 }
 
@@ -208,9 +210,11 @@ static void test_waits(void)
 
 	begin_warm();
 	st = warm_up();
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) && starts(3));
+	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
+	     starts(3));
 	r = run_one(4, "python", 0);
-	ok(r && r->cell && r->state == RUN_STARTING && cells_made == 3 && !type_at(front),
+	ok(r && r->cell && r->state == RUN_STARTING && cells_made == 3 &&
+		   !type_at(front),
 	   "where none is ready, one is made, and waited for");
 	make_ready(3);
 	ok(r->state == RUN_RUNNING && starts(4), "it starts when that is");
@@ -234,13 +238,199 @@ static void test_waits(void)
 	end_warm();
 }
 
+/* It ends with the last run that has a cell of it: also one that is cancelled before it had the cell. */
+static void test_retired(void)
+{
+	struct stock *st;
+	struct run *r;
+
+	begin_warm();
+	st = warm_up();
+	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
+	     starts(3));
+	r = run_one(4, "python", 0);
+	must(r && r->cell && r->state == RUN_STARTING);
+	stock_retire(st);
+	for (uint64_t id = 2; id <= 3; id++) {
+		zygote_says(GUEST_ENDED, run_find(&k, id)->cell->id, 0);
+		dies(run_find(&k, id));
+		must(finishes(id));
+	}
+	ok(st->state == STOCK_RETIRED, "a retired one stays while a run waits for it");
+	r->evidence.reason = VERDICT_CANCEL;
+	run_event(r, EV_STOP);
+	ok(finishes(4) && got.status == SUP_CANCELLED && st->state == STOCK_ENDING,
+	   "and not when that one wants it no more");
+	end_warm();
+}
+
+/* A cgroup that is empty is believed before the guest has said so. */
+static void test_late_word(void)
+{
+	struct run *r;
+	uint64_t id;
+
+	begin_warm();
+	warm_up();
+	r = run_one(2, "python", 0);
+	must(starts(2));
+	id = r->cell->id;
+	run_event(r, EV_DEADLINE);
+	dies(r);
+	must(r->state == RUN_CLOSING);
+	ok(cell_action(RUN_CLOSING, EV_ENDED) && cell_action(RUN_CLOSING, EV_OOM),
+	   "what comes late is no surprise");
+	zygote_says(GUEST_ENDED, id, SIGKILL);
+	ok(finishes(2) && got.status == SUP_TIMEOUT && !got.signal,
+	   "nor does it change what was found");
+	end_warm();
+}
+
+/* Where each cell starts an interpreter: that takes as long as on the cold path, so none is ordered for a run that waits. */
+static void test_ahead(void)
+{
+	struct stock *st;
+	struct run *r;
+
+	begin_warm();
+	cells_ahead = true;
+	st = warm_up();
+	ok(cells_made == 2, "two are made");
+	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
+	     starts(3));
+	run_one(4, "python", 0);
+	ok(went_cold(4) && cells_made == 2,
+	   "when all are taken a run goes cold, and no other is ordered for it");
+	for (uint64_t id = 2; id <= 3; id++) {
+		r = run_find(&k, id);
+		zygote_says(GUEST_ENDED, r->cell->id, 0);
+		dies(r);
+		must(finishes(id));
+	}
+	turn();
+	ok(st->wanted == 4 && cells_made == 4,
+	   "more are wanted, but two at a time are made");
+	r = run_one(5, "python", 0);
+	ok(r && r->cell && r->cell->id == 3 && r->state == RUN_STARTING,
+	   "a run waits for the one that was begun first");
+	make_ready(3);
+	ok(r->state == RUN_RUNNING && starts(5) && cells_made == 5,
+	   "it starts when that is ready, which is when the next is begun");
+	zygote_says(GUEST_ENDED, r->cell->id, 0);
+	dies(r);
+	must(finishes(5));
+	end_warm();
+}
+
+static void test_ahead_budget(void)
+{
+	begin_warm();
+	cells_ahead = true;
+	k.warm_cells = 1;
+	warm_up();
+	ok(cells_made == 1, "such a cell takes the place of several, but one there is");
+	end_warm();
+	k.warm_cells = 24;
+}
+
+/* Node without what it is held by: it looks for its program, finds none and ends. */
+static void test_ahead_in_vain(void)
+{
+	begin_warm();
+	cells_ahead = true;
+	run_one(1, "python", 0);
+	must(k.stocks && went_cold(1));
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	for (uint64_t id = 1; id <= 4; id++) {
+		must(cells_made >= id || (stock_refill_in(k.stocks, 0), turn(), true));
+		zygote_says(GUEST_CELL_MADE, id, 0);
+		zygote_says(GUEST_ENDED, id, 1 << 8);
+	}
+	ok(k.stocks->state != STOCK_UP, "where none is ever ready, none more is made");
+	run_one(2, "python", 0);
+	ok(went_cold(2) && zygotes_made == 1, "and no other zygote is, for a while");
+	end_warm();
+}
+
+static void test_open_files(void)
+{
+	unsigned least = 0;
+
+	ok(stock_fit(24, 1 << 20) == 24 && !stock_fit(24, 500) &&
+		   !stock_fit(0, 1 << 20),
+	   "so many as are asked for, where there are open files for them");
+	while (!stock_fit(24, least))
+		least++;
+	ok(stock_fit(24, least) == 1 && stock_fit(24, least + 100) > 1 &&
+		   stock_fit(24, least + 100) < 24,
+	   "fewer where these are few");
+}
+
 static void test_run_fails(void)
 {
 	begin_warm();
 	warm_up();
 	run_fails = true;
 	run_one(2, "python", 0);
-	ok(went_cold(2), "a cell that does not take the code costs nothing: it runs cold");
+	ok(went_cold(2),
+	   "a cell that does not take the code costs nothing: it runs cold");
+	end_warm();
+}
+
+/* Cells go with their sandbox: nothing is wrong with how they are made. */
+static void test_made_in_vain(void)
+{
+	struct stock *st;
+	const uint64_t one = 1;
+
+	begin_warm();
+	run_one(1, "python", 0);
+	must(k.stocks && went_cold(1));
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	st = k.stocks;
+	for (unsigned i = 0; i < 6; i++)
+		must(cell_order(st));
+	for (uint64_t id = 1; id <= cells_made; id++)
+		fd_close(&cell_line[id]);
+	turn();
+	ok(st->state == STOCK_UP && !st->failures,
+	   "a line that closes says nothing of why");
+	must(write(zygote_event, &one, sizeof(one)) == sizeof(one));
+	turn();
+	run_one(2, "python", 0);
+	ok(went_cold(2) && zygotes_made == 2,
+	   "the next run has another zygote started");
+	end_warm();
+}
+
+static void test_cannot_be_made(void)
+{
+	begin_warm();
+	run_one(1, "python", 0);
+	must(k.stocks && went_cold(1));
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	for (uint64_t id = 1; id <= 3; id++) {
+		must(cells_made >= id || (stock_refill_in(k.stocks, 0), turn(), true));
+		zygote_says(GUEST_FAILED, id, 28);
+	}
+	ok(k.stocks->state == STOCK_UP, "a few that could not be made are nothing");
+	stock_refill_in(k.stocks, 0);
+	turn();
+	make_ready(4);
+	for (uint64_t id = 5; id <= 7; id++) {
+		must(cells_made >= id || (stock_refill_in(k.stocks, 0), turn(), true));
+		zygote_says(GUEST_FAILED, id, 28);
+	}
+	ok(k.stocks->state == STOCK_UP, "nor when one was made in between");
+	stock_refill_in(k.stocks, 0);
+	turn();
+	zygote_says(GUEST_FAILED, 8, 28);
+	ok(k.stocks->state == STOCK_ENDING, "more in a row are the end of it");
+	run_one(2, "python", 0);
+	ok(went_cold(2) && zygotes_made == 1, "it is not tried again at once");
+	k.stock_not_before_us = 0;
+	run_one(3, "python", 0);
+	ok(went_cold(3) && zygotes_made == 2, "but later");
 	end_warm();
 }
 
@@ -268,7 +458,8 @@ static void test_lies(void)
 		} else {
 			zygote_says(rows[i].type, rows[i].id, 0);
 		}
-		ok(k.stocks->state == STOCK_ENDING, "%s is the end of it", rows[i].what);
+		ok(k.stocks->state == STOCK_ENDING, "%s is the end of it",
+		   rows[i].what);
 		dies(r);
 		ok(finishes(2) && (got.status == SUP_LOST || !i),
 		   "its run is told as lost, unless it had ended");
@@ -309,7 +500,15 @@ int main(void)
 	test_not_dead();
 	test_killed();
 	test_waits();
+	test_retired();
+	test_late_word();
+	test_ahead();
+	test_ahead_budget();
+	test_ahead_in_vain();
+	test_open_files();
 	test_run_fails();
+	test_made_in_vain();
+	test_cannot_be_made();
 	test_lies();
 	test_sandbox_dies();
 	return tap_done();
