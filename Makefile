@@ -268,7 +268,7 @@ format:		## clang-format finds nothing to do in any .c file
 	@clang-format --dry-run -Werror $(CFILES)
 tidy:		## clang-tidy, by .clang-tidy
 	@bash .ci/deps.sh build dev
-	@printf '%s\n' $(sort $(SRC) $(GUESTSRC) $(CELLSRC)) | xargs -P $(JOBS) -n 1 bash tests/lib/tidy.sh \
+	@printf '%s\n' $(sort $(SRC) $(GUESTSRC) $(CELLSRC) $(AHEADSRC)) | xargs -P $(JOBS) -n 1 bash tests/lib/tidy.sh \
 		$(filter-out -MMD -MP,$(BASEFL)) $(PKG_CFLAGS) --
 headers:	## every header compiles alone
 	@for h in $(HFILES); do $(CC) $(filter-out -MMD -MP,$(BASEFL)) $(WARN) -Wno-unused-function \
@@ -299,7 +299,7 @@ help:		## this list
 		while IFS='|' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
 clean:		## all but what deps built
-	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg build/cell.so build/cell.so.dbg \
+	rm -rf build/release build/asan build/cov build/fuzz build/gen build/guest build/guest.dbg build/cell.so build/cell.so.dbg build/ahead.so build/ahead.so.dbg \
 		build/doc build/bench build/escape build/fumehood build/fumehood.mcpb
 
 .PHONY: all libraries deps deps-languages deps-dev demo mcpb install uninstall check units unit flow escape fault check-drivers check-sessions check-languages \

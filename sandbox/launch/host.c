@@ -203,8 +203,8 @@ static int load_guest(struct launch_host *h, struct err *e)
 	h->guest = fd_steal(&fd);
 	h->cell_object =
 		fd_memfd("cell", cell_blob, (size_t)(cell_blob_end - cell_blob), e);
-	h->ahead_object = fd_memfd("ahead", ahead_blob,
-				   (size_t)(ahead_blob_end - ahead_blob), e);
+	h->ahead_object =
+		fd_memfd("ahead", ahead_blob, (size_t)(ahead_blob_end - ahead_blob), e);
 	return h->cell_object < 0 || h->ahead_object < 0 ? -1 : 0;
 }
 

@@ -30,7 +30,8 @@ static int send_zygote(struct launch_host *h, const struct host_start *how, int 
 	const struct pol_runtime *rt = pol_plan_runtime(how->plan);
 	const struct launch_driver *d = launch_zygote_driver(rt->name);
 	struct guest_zygote z = {.ahead = d->ahead,
-				 .object_fd = d->ahead ? h->ahead_object : h->cell_object};
+				 .object_fd =
+					 d->ahead ? h->ahead_object : h->cell_object};
 	AUTO_BUF preload = {0};
 	AUTO_FD text = fd_memfd(d->file, d->text, (size_t)(d->end - d->text), e);
 	struct ipc_msg m;

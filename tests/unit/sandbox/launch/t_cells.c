@@ -303,9 +303,10 @@ static void waits_for_its_program(void)
 	ok(run_cell("process.exit(7)", NULL, NULL) == 7 << 8 &&
 		   run_cell("process.kill(process.pid, 9)", NULL, NULL) == SIGKILL,
 	   "how it ended is told truthfully");
-	ok(run_cell("console.log(Object.keys(process.env).filter(n => /FUMEHOOD|PRELOAD/.test(n)), "
-		    "process.execArgv, process.argv[1])",
-		    &out, NULL) == 0 &&
+	ok(run_cell(
+		   "console.log(Object.keys(process.env).filter(n => /FUMEHOOD|PRELOAD/.test(n)), "
+		   "process.execArgv, process.argv[1])",
+		   &out, NULL) == 0 &&
 		   !strcmp(out, "[] [] /workspace/main.js\n"),
 	   "it has nothing to see of it: %s", out);
 	code = fd_memfd("test", reads, sizeof(reads) - 1, NULL);
@@ -318,7 +319,8 @@ static void waits_for_its_program(void)
 	ok(await_ended(&a) == 0 && !strcmp(all_of(a.out), "given"), "stdin is given");
 	must(close_cell(&a));
 	launch_cell_kill(&box, &b.cell);
-	ok(await_ended(&b) == SIGKILL && close_cell(&b), "one that waits can be killed");
+	ok(await_ended(&b) == SIGKILL && close_cell(&b),
+	   "one that waits can be killed");
 	ok(close_zygote(), "nothing of it is left");
 }
 

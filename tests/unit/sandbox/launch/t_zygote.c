@@ -18,8 +18,8 @@ static void is_refused(void)
 	struct err e = {0};
 
 	ok(launch_zygote_driver("python") && !launch_zygote_driver("python")->ahead &&
-		   launch_zygote_driver("javascript")->ahead && !launch_zygote_driver("bash") &&
-		   !launch_zygote_driver(""),
+		   launch_zygote_driver("javascript")->ahead &&
+		   !launch_zygote_driver("bash") && !launch_zygote_driver(""),
 	   "the table says which runtimes have a zygote");
 	ok(launch_zygote(host, plan_of(POL_RUN_CODE, "bash", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
