@@ -111,20 +111,33 @@ static void own_a_page(char *at, size_t n, int prot)
 	mprotect(at, n, prot);
 }
 
+/* The number at *at, in hexadecimal digits, which it steps over. */
+static uintptr_t take_number(const char **at)
+{
+	uintptr_t n = 0;
+
+	for (; **at && strchr("0123456789abcdef", **at); ++*at)
+		n = n << 4 | (uintptr_t)(**at <= '9' ? **at - '0' : **at - 'a' + 10);
+	return n;
+}
+
 /* A fork has the page tables of a file's private mapping only where a page of it was written to (the kernel's
  * vma_needs_copy, mm/memory.c); else each cell comes by the interpreter's text in some ninety page faults. */
 static void have_page_tables_copied(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
-	char line[512], mode[5], slash[2];
-	unsigned long from, to;
+	char line[512]; /* FROM-TO rwxp OFFSET DEVICE INODE PATH */
 
-	while (maps && fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %1[/]", &from, &to, mode,
-			   slash) == 4 &&
-		    mode[0] == 'r' && mode[1] == '-' && mode[3] == 'p')
+	while (maps && fgets(line, sizeof(line), maps)) {
+		const char *at = line;
+		const uintptr_t from = take_number(&at);
+		const uintptr_t to = *at == '-' ? (at++, take_number(&at)) : from;
+
+		if (from && to > from && !strncmp(at, " r-", 3) && at[4] == 'p' &&
+		    strchr(at, '/'))
 			own_a_page((char *)from, to - from,
-				   PROT_READ | (mode[2] == 'x' ? PROT_EXEC : 0));
+				   PROT_READ | (at[3] == 'x' ? PROT_EXEC : 0));
+	}
 	if (maps)
 		fclose(maps);
 }

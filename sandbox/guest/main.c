@@ -149,6 +149,7 @@ static void serve(uint64_t id, struct guest_run *r)
 	tell(&m);
 	/* it has closed its descriptor of the workspace then */
 	keeper_has_gone(-1);
+	fd_close(&mounts);
 }
 
 static void set_up(void)

@@ -19,7 +19,7 @@
 static struct keeper k;
 static int front, ledger, guest; /* the test's ends */
 static struct launch_facts facts;
-static bool launch_fails, gone_now;
+static bool gone_now;
 static unsigned killed, calls_launched;
 static int child_event; /* readable: bwrap has ended */
 static struct launch_usage usage;

@@ -2,9 +2,15 @@
 #ifndef FAKE_ZYGOTE_H
 #define FAKE_ZYGOTE_H
 
+#include "sandbox/base/fd.h"
+#include "sandbox/base/mem.h"
+#include "sandbox/launch/launch.h"
+
 #include <errno.h>
+#include <sys/eventfd.h>
 
 /* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
+static bool launch_fails;
 static bool zygotes, cells_ahead, cells_fail, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
 static unsigned zygotes_made, cells_made, cells_killed, cells_gone;
