@@ -7,6 +7,7 @@
 #include "sandbox/launch/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 
 /* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
