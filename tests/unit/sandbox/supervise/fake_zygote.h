@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 /* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
 static bool launch_fails;
