@@ -22,7 +22,6 @@ static struct launch_facts facts;
 static bool gone_now;
 static unsigned killed, calls_launched;
 static int child_event; /* readable: bwrap has ended */
-static struct launch_usage usage;
 static struct launch_call last_call;
 
 #include "tests/unit/sandbox/supervise/fake_zygote.h"

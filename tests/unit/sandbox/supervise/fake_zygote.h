@@ -13,6 +13,7 @@
 
 /* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
 static bool launch_fails;
+static struct launch_usage usage;
 static bool zygotes, cells_ahead, cells_fail, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
 static unsigned zygotes_made, cells_made, cells_killed, cells_gone;
