@@ -85,6 +85,7 @@ class Bench:
         self.zygote = subprocess.Popen([self.python, driver], env={**self.env, **ours}, pass_fds=[theirs.fileno()],
                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=rig.become_user)
         theirs.close()
+        self.is_up = False
 
     def empty(self):
         shutil.rmtree(self.workspace, ignore_errors=True)
@@ -113,6 +114,11 @@ class Bench:
 
     def warm(self, code, how=()):
         how = dict(how)
+        if not self.is_up:      # until then it may look where it is
+            pid, line = self.cell(2, 2)
+            line.close()
+            self.ended(pid)
+            self.is_up = True
         self.empty()
         stdin, ends = run_file(self.workspace, how)
         pid, line = self.cell(*(writing for _, writing in ends))
