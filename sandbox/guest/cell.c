@@ -18,10 +18,8 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -98,50 +96,6 @@ static void settle_environment(void)
 	}
 }
 
-/* --- the zygote --------------------------------------------------------------------------------- */
-
-/* Writes to a page, what is there. */
-static void own_a_page(char *at, size_t n, int prot)
-{
-	volatile char *byte = at;
-
-	if (mprotect(at, n, prot | PROT_WRITE))
-		return;
-	*byte = *byte;
-	mprotect(at, n, prot);
-}
-
-/* The number at *at, in hexadecimal digits, which it steps over. */
-static uintptr_t take_number(const char **at)
-{
-	uintptr_t n = 0;
-
-	for (; **at && strchr("0123456789abcdef", **at); ++*at)
-		n = n << 4 | (uintptr_t)(**at <= '9' ? **at - '0' : **at - 'a' + 10);
-	return n;
-}
-
-/* A fork has the page tables of a file's private mapping only where a page of it was written to (the kernel's
- * vma_needs_copy, mm/memory.c); else each cell comes by the interpreter's text in some ninety page faults. */
-static void have_page_tables_copied(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	char line[512]; /* FROM-TO rwxp OFFSET DEVICE INODE PATH */
-
-	while (maps && fgets(line, sizeof(line), maps)) {
-		const char *at = line;
-		const uintptr_t from = take_number(&at);
-		const uintptr_t to = *at == '-' ? (at++, take_number(&at)) : from;
-
-		if (from && to > from && !strncmp(at, " r-", 3) && at[4] == 'p' &&
-		    strchr(at, '/'))
-			own_a_page((char *)from, to - from,
-				   PROT_READ | (at[3] == 'x' ? PROT_EXEC : 0));
-	}
-	if (maps)
-		fclose(maps);
-}
-
 /* Returns in cells alone. */
 static pid_t become_zygote(void)
 {
@@ -149,7 +103,6 @@ static pid_t become_zygote(void)
 
 	way = (struct zygote_way){real_fork, place_line};
 	settle_environment();
-	have_page_tables_copied();
 	zygote_serve(&way);
 	next = FORK_WAITS;
 	return 0;
