@@ -469,23 +469,26 @@ static void test_lies(void)
 
 static void test_sandbox_dies(void)
 {
-	struct run *r, *waits;
+	struct run *r, *other, *waits;
 	const uint64_t one = 1;
 
 	begin_warm();
 	warm_up();
 	r = run_one(2, "python", 0);
-	must(run_one(3, "python", 0) && starts(2) && starts(3));
+	other = run_one(3, "python", 0);
+	must(other && starts(2) && starts(3));
 	waits = run_one(4, "python", 0);
 	must(waits->cell);
 	must(write(zygote_event, &one, sizeof(one)) == sizeof(one));
 	turn();
 	ok(went_cold(4), "who waits for a cell goes the cold way");
 	ok(r->state == RUN_ENDING, "who has one ends");
+	loop_timer_stop(&k.loop, &other->timer); /* one after the other */
 	cells_dead = gone_now = true;
 	dies(r);
 	ok(finishes(2) && got.status == SUP_LOST && got.warm, "as lost");
-	dies(run_find(&k, 3));
+	loop_timer_set(&k.loop, &other->timer, 0);
+	dies(other);
 	must(finishes(3));
 	run_one(5, "python", 0);
 	ok(went_cold(5) && zygotes_made == 2, "the next one starts another zygote");
