@@ -70,7 +70,8 @@ class Watch:
         def programs():
             family = {pid: facts for pid in offspring(self.pid) if (facts := _facts(pid))}
             found = [pid for pid, facts in family.items() if facts[0] == NAME]
-            return (family, found) if len(found) >= runs else None
+            # a child that has just been started has its parent's name until the very end of its exec
+            return (family, found) if len(found) == runs else None
 
         family, found = until("the run does not start", programs)
         assert len(found) == runs, found
