@@ -253,7 +253,7 @@ IN_INTERPRETER = [
     _attr("a handler of codecs", "codecs.register_error('marked', codecs.ignore_errors)",
           "tried(codecs.lookup_error, 'marked').split(' at ')[0]"),
     _attr("the locale", "locale.setlocale(locale.LC_ALL, 'C')", "locale.setlocale(locale.LC_ALL, None)"),
-    _attr("the zone of time", "os.environ.update(TZ='XXX-3'); time.tzset()", "time.tzname, time.timezone"),
+    _attr("the zone of time", "os.environ.update(TZ='ABC-3'); time.tzset()", "time.tzname, time.timezone"),
     _attr("decimals", "decimal.getcontext().prec = 3", "decimal.getcontext().prec"),
     _attr("a log", "logging.getLogger().addHandler(logging.NullHandler()); logging.getLogger(MARK)",
           "len(logging.getLogger().handlers), sorted(logging.Logger.manager.loggerDict)"),
