@@ -1,4 +1,8 @@
-/* loop.c: epoll, poll for what it has no room for, and a sorted timer list. */
+/* loop.c: epoll, poll for what it has no room for, and a heap of timers.
+ *
+ * There may be a hundred thousand timers, most of them stopped before they are due. In a pairing heap (Fredman,
+ * Sedgewick, Sleator, Tarjan: Algorithmica 1, 1986) setting one costs the same however many there are. A timer
+ * is no later than its children; `prev` is the sibling before it, or of the first the parent. */
 #include "sandbox/base/loop.h"
 
 #include "sandbox/base/fd.h"
@@ -107,38 +111,92 @@ uint64_t loop_wall_us(void)
 	return clock_us(CLOCK_REALTIME);
 }
 
-void loop_timer_stop(struct loop *l, struct loop_timer *t)
+/* --- timers ------------------------------------------------------------------------------------- */
+
+static bool is_before(const struct loop_timer *a, const struct loop_timer *b)
 {
-	if (!t->armed)
-		return;
-	if (t->prev)
-		t->prev->next = t->next;
+	return a->due_us != b->due_us ? a->due_us < b->due_us : a->order < b->order;
+}
+
+/* Of two heaps, either may be NULL. */
+static struct loop_timer *meld(struct loop_timer *a, struct loop_timer *b)
+{
+	struct loop_timer *first, *child;
+
+	if (!a || !b)
+		return a ? a : b;
+	first = is_before(a, b) ? a : b;
+	child = first == a ? b : a;
+	child->prev = first;
+	child->next = first->child;
+	if (child->next)
+		child->next->prev = child;
+	first->child = child;
+	return first;
+}
+
+/* Of siblings, by pairs from the first to the last, and these together from the last to the first. */
+static struct loop_timer *meld_all(struct loop_timer *t)
+{
+	struct loop_timer *pairs = NULL, *all = NULL;
+
+	while (t) {
+		struct loop_timer *a = t, *b = a->next;
+
+		t = b ? b->next : NULL;
+		a->prev = a->next = NULL;
+		if (b)
+			b->prev = b->next = NULL;
+		a = meld(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs) {
+		struct loop_timer *next = pairs->next;
+
+		pairs->next = NULL;
+		all = meld(all, pairs);
+		pairs = next;
+	}
+	return all;
+}
+
+static void cut_out(struct loop_timer *t)
+{
+	if (t->prev->child == t)
+		t->prev->child = t->next;
 	else
-		l->timers = t->next;
+		t->prev->next = t->next;
 	if (t->next)
 		t->next->prev = t->prev;
-	t->prev = t->next = NULL;
+}
+
+void loop_timer_stop(struct loop *l, struct loop_timer *t)
+{
+	struct loop_timer *children;
+
+	if (!t->armed)
+		return;
+	children = meld_all(t->child);
+	if (t == l->timers) {
+		l->timers = children;
+	} else {
+		cut_out(t);
+		l->timers = meld(l->timers, children);
+	}
+	t->prev = t->next = t->child = NULL;
 	t->armed = false;
 }
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
 {
-	struct loop_timer **at = &l->timers, *prev = NULL;
-
 	loop_timer_stop(l, t);
 	if (__builtin_mul_overflow(delay_ms, (uint64_t)1000, &t->due_us) ||
 	    __builtin_add_overflow(t->due_us, loop_now_us(), &t->due_us))
 		t->due_us = UINT64_MAX;
-	while (*at && (*at)->due_us <= t->due_us) {
-		prev = *at;
-		at = &(*at)->next;
-	}
-	t->prev = prev;
-	t->next = *at;
-	if (t->next)
-		t->next->prev = t;
-	*at = t;
+	t->order = l->order++;
 	t->armed = true;
+	l->timers = meld(l->timers, t);
 }
 
 static int wait_ms(const struct loop *l)

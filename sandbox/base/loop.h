@@ -31,7 +31,8 @@ struct loop_timer {
 	void (*on_due)(struct loop_timer *t);
 	void *arg;
 	uint64_t due_us;	/* the loop's own, as all below */
-	struct loop_timer *prev, *next;
+	uint64_t order;		/* of those that are due at once: as they were set */
+	struct loop_timer *prev, *next, *child;
 	bool armed;
 };
 
@@ -41,7 +42,8 @@ struct loop {
 	bool stopped;
 	struct loop_io *spilled;	/* polled, for want of room in epoll */
 	unsigned nspilled;
-	struct loop_timer *timers;	/* soonest first */
+	struct loop_timer *timers;	/* the soonest, above all others */
+	uint64_t order;
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_n, batch_at;
 };

@@ -149,8 +149,12 @@ void run_close_books(struct run *r)
 			.cpu_us = r->result.cpu_us,
 			.peak_memory_bytes = r->result.peak_memory_bytes,
 			.hits = r->result.hits});
-	if (keeper_ask_ledger(r->k, &m))
+	if (keeper_ask_ledger(r->k, &m)) {
 		run_event(r, EV_NOT_RECORDED);
-	else if (!r->changes_due)
+		return;
+	}
+	if (r->changes_due)
+		call_tell_start(r);
+	else
 		run_tell_ended(r);
 }

@@ -152,7 +152,7 @@ void call_count(struct run *r)
 }
 
 /* The front must know whose output it is, also where the guest never said that the call began. */
-static void tell_start(struct run *r)
+void call_tell_start(struct run *r)
 {
 	struct wire_start start = {.output_max = pol_plan_limits(r->plan)->output_bytes,
 				   .slot = r->slot,
@@ -160,7 +160,7 @@ static void tell_start(struct run *r)
 				   .stdin_fd = r->pipes.in_to};
 	struct ipc_msg m;
 
-	if (r->told)
+	if (r->told || r->failure.code)
 		return;
 	r->told = true;
 	memcpy(start.run_id, r->run_id, sizeof(start.run_id));
@@ -196,10 +196,10 @@ void call_finish(struct run *r)
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
 	call_count(r);
-	if (!r->failure.code)
-		tell_start(r);
-	close_fds(r);
-	if (r->told && r->session && has_slot(r))
+	/* those of an interpreter's call are closed when it is answered: that takes longer than to tell the ledger */
+	if (!has_slot(r))
+		close_fds(r);
+	if ((r->told || !r->failure.code) && r->session && has_slot(r))
 		r->session->slot[r->slot].unread = r->id;
 	if (!r->changes_due)
 		let_go(r);
@@ -350,8 +350,7 @@ static void do_gone(struct run *r)
 		err_clear(&r->failure);
 	if (!r->ended_us)
 		r->ended_us = loop_now_us();
-	if (!r->failure.code)
-		tell_start(r);
+	call_tell_start(r);
 	close_fds(r);
 	let_go(r);
 	r->session = NULL;
@@ -460,7 +459,7 @@ static void started(struct run *r, struct guest_word *w)
 		s->slot[r->slot].pidfd = fd_steal(&w->pidfd);
 	}
 	fd_close(&w->pidfd);
-	tell_start(r);
+	call_tell_start(r);
 	if (!r->compiling)
 		close_fds(r);
 	run_event(r, EV_STARTED);

@@ -52,6 +52,8 @@ static void free_run(struct sup_run *r)
 	stop_pipe(r, &r->err_io);
 	stop_pipe(r, &r->compile_io);
 	client_leave_interp(r);
+	if (r->has_read) /* the caller has its answer before the keeper has this */
+		client_tell_read(c, r->id);
 	client_input_finish(r);
 	stream_finish(&r->out);
 	stream_finish(&r->errs);

@@ -33,6 +33,7 @@ struct sup_run {
 	bool has_result, has_err;
 	bool recorded; /* its outcome: the keeper said so */
 	bool told; /* on_done was called */
+	bool has_read; /* all that its interpreter wrote: to be told */
 	struct sup_result result;
 	struct err err;
 	struct loop_timer timer;
@@ -137,6 +138,7 @@ int client_on_called(struct sup_run *r, struct ipc_msg *m);
 int client_on_gone(struct sup_client *c, struct ipc_msg *m);
 /* r's result is there: takes what is in the pipes and leaves them. */
 void client_leave_interp(struct sup_run *r);
+void client_tell_read(struct sup_client *c, uint64_t id); /* SUP_READ */
 void client_free_interps(struct sup_client *c);
 bool client_send_reads(struct sup_client *c); /* true: there is no room for all of them yet */
 int client_on_changes(struct sup_run *r, struct ipc_msg *m); /* SUP_CHANGES */

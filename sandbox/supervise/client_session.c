@@ -403,7 +403,7 @@ bool client_send_reads(struct sup_client *c)
 }
 
 /* It must not get lost: the interpreter's next call waits for it. */
-static void tell_read(struct sup_client *c, uint64_t id)
+void client_tell_read(struct sup_client *c, uint64_t id)
 {
 	if (c->lost || c->nread == ARRAY_LEN(c->read))
 		return;
@@ -423,7 +423,7 @@ void client_leave_interp(struct sup_run *r)
 	loop_del(in->c->loop, &in->io[RICH]);
 	in->run = NULL;
 	r->interp = NULL;
-	tell_read(r->c, r->id);
+	r->has_read = true;
 	if (r->has_err || r->result.lost_state || r->result.session_ended)
 		free_interp(in);
 }

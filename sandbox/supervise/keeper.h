@@ -318,6 +318,8 @@ bool changes_record(struct session *s, struct ipc_msg *m);
 void call_begin_step(struct run *r);
 /* What the guest said of its end stands in the evidence. */
 void call_finish(struct run *r);
+/* Idempotent; nothing of one that has failed. */
+void call_tell_start(struct run *r);
 /* compile.c: to the guest, with all pipes made; -1: r->failure says why not. */
 int compile_send(struct run *r);
 void compile_done(struct run *r);	/* the compiler has exited with 0 */

@@ -63,6 +63,8 @@ void run_tell_ended(struct run *r)
 	if (r->failure.code || r->ended_told)
 		return;
 	r->ended_told = true;
+	if (r->is_call && r->launched_us)
+		call_tell_start(r);
 	ipc_start(&m, SUP_ENDED, r->id);
 	wire_put_result(&m, &r->result);
 	keeper_tell(r->k, &m);

@@ -24,6 +24,7 @@ const util = require("util");
 const { promiseHooks } = require("v8");
 const vm = require("vm");
 
+const NEWLINE = 10;
 const GUEST = 3;
 const RICH = 4;
 const LINE_MAX_BYTES = 16 << 20;
@@ -553,8 +554,10 @@ function watch() {
 }
 
 function forgetInterrupts() {
-	watchdog?.startSigintWatchdog();        // its second user, whose going clears the note
-	watchdog?.stopSigintWatchdog();
+	if (!watchdog?.watchdogHasPendingSigint())
+		return;
+	watchdog.startSigintWatchdog();         // its second user, whose going clears the note
+	watchdog.stopSigintWatchdog();
 }
 
 function bringPoacher() {
@@ -819,18 +822,24 @@ function perform(of, given) {
 
 function serve() {
 	const leave = process.reallyExit.bind(process, 0);
-	let heard = Buffer.alloc(0);
+	let heard = null;               // of a line, or of code, that has not come whole
 	const onData = (n, buffer) => {
-		heard = Buffer.concat([heard, buffer.subarray(0, n)]);
+		let data = heard ? Buffer.concat([heard, buffer.subarray(0, n)]) : buffer.subarray(0, n);
 		for (;;) {
-			const at = heard.indexOf("\n");
-			const [, of, size] = heard.toString("latin1", 0, Math.max(at, 0)).split(" ");
+			const at = data.indexOf(NEWLINE);
+			const [, of, size] = data.latin1Slice(0, Math.max(at, 0)).split(" ");
 			const end = at + 1 + Number(size ?? 0);
-			if (at < 0 || heard.length < end)
+			const whole = at >= 0 && data.length >= end;
+			const code = whole && size !== undefined ? data.utf8Slice(at + 1, end) : null;
+			const rest = whole ? data.subarray(end) : data;
+			// kept before the call, which need not return; and copied, as the buffer is used again
+			heard = rest.length ? Buffer.from(rest) : null;
+			if (!whole)
 				return;
-			const code = size === undefined ? null : heard.toString("utf8", at + 1, end);
-			heard = heard.subarray(end);
 			perform(Number(of), code);
+			if (!heard)
+				return;
+			data = heard;
 		}
 	};
 	// past the stream's own machinery, into one buffer

@@ -96,6 +96,51 @@ static void t_timer_again(void)
 	loop_finish(&loop);
 }
 
+#define MANY 3000
+static struct loop_timer many[MANY];
+static const struct loop_timer *fired_last;
+static unsigned fired, out_of_order;
+
+static void on_due_in_order(struct loop_timer *t)
+{
+	const struct loop_timer *p = fired_last;
+
+	if (p &&
+	    (p->due_us > t->due_us || (p->due_us == t->due_us && p->order > t->order)))
+		out_of_order++;
+	fired_last = t;
+	if (++fired == MANY / 2)
+		loop_stop(&loop);
+}
+
+static void t_many_timers(void)
+{
+	uint32_t seed = 1, left = MANY;
+
+	begin();
+	for (unsigned i = 0; i < MANY; i++)
+		many[i] = (struct loop_timer){.on_due = on_due_in_order};
+	for (unsigned i = 0; i < 10 * MANY; i++) {
+		seed = seed * 1664525 + 1013904223;
+		if (seed >> 31)
+			loop_timer_stop(&loop, &many[(seed >> 8) % MANY]);
+		else
+			loop_timer_set(&loop, &many[(seed >> 8) % MANY],
+				       (seed >> 4) % 16);
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		if (!many[i].armed)
+			loop_timer_set(&loop, &many[i], i % 16);
+	for (unsigned i = 0; left > MANY / 2; i++, left--)
+		loop_timer_stop(&loop, &many[i]);
+	loop_run(&loop, NULL);
+	ok(fired == MANY / 2 && !out_of_order && !loop.timers,
+	   "of thousands, set and stopped at random, each that is left fires once, in "
+	   "order: %u, %u out of order",
+	   fired, out_of_order);
+	loop_finish(&loop);
+}
+
 static int rearms;
 static void on_due_rearm(struct loop_timer *t)
 {
@@ -391,6 +436,7 @@ int main(void)
 {
 	t_much_due_at_once();
 	t_timer_order();
+	t_many_timers();
 	t_timer_again();
 	t_timer_from_handler();
 	t_io();
