@@ -14,18 +14,6 @@ from processes import alive, gone, offspring
 FOREVER = {"language": "python", "code": cells.named("while True: pass"), "timeout_ms": 30000}
 
 
-def warm_server(*options):
-    server = mcp.Server(options=options)
-    try:
-        server.initialize()
-        server.tools()
-        cells.warm_up(lambda: server.run_code(code="1"))
-    except BaseException:
-        server.discard()
-        raise
-    return server
-
-
 def names(pid):
     """pid -> name of every process below it."""
     found = {}
@@ -74,7 +62,7 @@ def test_what_is_laid_out_for_a_program_is_not_for_a_copy(warm, more):
 
 @pytest.fixture(scope="module")
 def warm():
-    with warm_server() as server:
+    with cells.with_copies(mcp.Server()) as server:
         yield server
 
 
@@ -110,7 +98,7 @@ IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, room=1, python3=2)
 def test_a_thousand_runs_leave_nothing_behind():
     """With one copy that waits at a time, what there is between two runs is always the same. On the way
     the interpreter is started anew, and there too nothing is left."""
-    with warm_server("--warm-cells", "1") as server:
+    with cells.with_copies(mcp.Server(options=["--warm-cells", "1"])) as server:
         def burst(runs):
             asked = [server.start("run_code", {"language": "python", "code": f"print({n})"}) for n in range(runs)]
             answers = [server.finish(ident) for ident in asked]
@@ -154,7 +142,7 @@ def test_few_open_files_are_left_to_the_runs():
 
 @pytest.mark.parametrize("victim", ["zygote", "guest", "bwrap"])
 def test_when_it_is_killed_its_runs_are_lost_and_the_next_is_not(victim):
-    with warm_server() as server:
+    with cells.with_copies(mcp.Server()) as server:
         everything = cells.Watch(server.proc.pid, warm=True)
         ident = server.start("run_code", FOREVER)
         pids = everything.begun()
