@@ -249,7 +249,7 @@ static void is_not_used(void)
 
 	must(order_cell(&c, &e));
 	ok(launch_cell_run(&c.cell, code, -1, &e), "no code before it is ready");
-	must(next_told().type == GUEST_CELL_MADE && await_ready(&c));
+	must(told_next(box.ctl).type == GUEST_CELL_MADE && await_ready(&c));
 	ok(launch_cell_ready(&c.cell) == 0, "nothing else is on its line");
 	fd_close(&c.cell.line);
 	ok(await_ended(&c) == 0 && !*all_of(c.out) && close_cell(&c),
@@ -280,7 +280,7 @@ static void are_all_taken(void)
 /* Of an interpreter that each cell starts for itself. */
 static void waits_for_its_program(void)
 {
-	const struct plan *plan = plan_of(POL_RUN_CODE, "javascript", NULL);
+	const struct plan *plan = plan_of(host, POL_RUN_CODE, "javascript", NULL);
 	AUTO_FD given = fd_memfd("test", "given", 5, NULL);
 	AUTO_FD code = -1;
 	static const char reads[] =
@@ -326,7 +326,7 @@ static void waits_for_its_program(void)
 
 static void all_of_one(void)
 {
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", NULL)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", NULL)));
 	runs();
 	reads();
 	is_confined();

@@ -9,7 +9,7 @@
 
 static struct plan *python(void)
 {
-	return plan_of(POL_RUN_CODE, "python", NULL);
+	return plan_of(host, POL_RUN_CODE, "python", NULL);
 }
 
 static void is_refused(void)
@@ -21,11 +21,11 @@ static void is_refused(void)
 		   launch_zygote_driver("javascript")->ahead &&
 		   !launch_zygote_driver("bash") && !launch_zygote_driver(""),
 	   "the table says which runtimes have a zygote");
-	ok(launch_zygote(host, plan_of(POL_RUN_CODE, "bash", NULL), &s, &e) &&
+	ok(launch_zygote(host, plan_of(host, POL_RUN_CODE, "bash", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
 	   "a language without");
 	err_clear(&e);
-	ok(launch_zygote(host, plan_of(POL_RUN_COMMAND, "", NULL), &s, &e) &&
+	ok(launch_zygote(host, plan_of(host, POL_RUN_COMMAND, "", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
 	   "a command");
 }
@@ -158,7 +158,7 @@ static void bump_into_limits(void)
 	small.memory_bytes = 64 << 20;
 	small.processes = 10;
 	small.open_files = 77;
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", &small)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", &small)));
 	ok(run_cell(
 		   "import resource\nprint(*resource.getrlimit(resource.RLIMIT_NOFILE))",
 		   &out, NULL) == 0 &&
@@ -204,7 +204,7 @@ static void are_counted_apart(void)
 	int status;
 
 	small.processes = 10;
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", &small)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", &small)));
 	must(make_cell(&c));
 	snprintf(stays, sizeof(stays), "%ssignal.pause()\n", forks);
 	must(give_code(&c, stays));

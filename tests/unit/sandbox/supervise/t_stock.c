@@ -11,8 +11,8 @@ static void begin_warm(void)
 	k.warm_cells = 24;
 	zygotes = true;
 	cells_ahead = false;
-	cells_fail = run_fails = cells_dead = false;
-	zygotes_made = cells_made = cells_killed = cells_gone = 0;
+	cells_fail = cells_unwatched = run_fails = cells_dead = false;
+	zygotes_made = cells_made = cells_run = cells_killed = cells_gone = 0;
 }
 
 /* A run of its own: its intent is written, so that it starts. */
@@ -116,6 +116,24 @@ static bool finishes(uint64_t id)
 	return written(LED_OUTCOME) && ended(id, &got);
 }
 
+/* As those that wait at first. */
+static void two_run(void)
+{
+	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
+	     starts(3));
+}
+
+static void both_end(void)
+{
+	for (uint64_t id = 2; id <= 3; id++) {
+		struct run *r = run_find(&k, id);
+
+		zygote_says(GUEST_ENDED, r->cell->id, 0);
+		dies(r);
+		must(finishes(id));
+	}
+}
+
 static void test_first(void)
 {
 	begin_warm();
@@ -210,8 +228,7 @@ static void test_waits(void)
 
 	begin_warm();
 	st = warm_up();
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	r = run_one(4, "python", 0);
 	ok(r && r->cell && r->state == RUN_STARTING && cells_made == 3 &&
 		   !type_at(front),
@@ -229,12 +246,11 @@ static void test_waits(void)
 	ok(finishes(6) && got.status == SUP_CANCELLED &&
 		   cells_in(st, CELL_MAKING, false) >= 1,
 	   "who does not want it any more leaves it to another");
-	for (uint64_t id = 2; id <= 4; id++) {
-		r = run_find(&k, id);
-		zygote_says(GUEST_ENDED, r->cell->id, 0);
-		dies(r);
-		must(finishes(id));
-	}
+	both_end();
+	r = run_find(&k, 4);
+	zygote_says(GUEST_ENDED, r->cell->id, 0);
+	dies(r);
+	must(finishes(4));
 	end_warm();
 }
 
@@ -246,16 +262,11 @@ static void test_retired(void)
 
 	begin_warm();
 	st = warm_up();
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	r = run_one(4, "python", 0);
 	must(r && r->cell && r->state == RUN_STARTING);
 	stock_retire(st);
-	for (uint64_t id = 2; id <= 3; id++) {
-		zygote_says(GUEST_ENDED, run_find(&k, id)->cell->id, 0);
-		dies(run_find(&k, id));
-		must(finishes(id));
-	}
+	both_end();
 	ok(st->state == STOCK_RETIRED, "a retired one stays while a run waits for it");
 	r->evidence.reason = VERDICT_CANCEL;
 	run_event(r, EV_STOP);
@@ -296,17 +307,11 @@ static void test_ahead(void)
 	cells_ahead = true;
 	st = warm_up();
 	ok(cells_made == 2, "two are made");
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	run_one(4, "python", 0);
 	ok(went_cold(4) && cells_made == 2,
 	   "when all are taken a run goes cold, and no other is ordered for it");
-	for (uint64_t id = 2; id <= 3; id++) {
-		r = run_find(&k, id);
-		zygote_says(GUEST_ENDED, r->cell->id, 0);
-		dies(r);
-		must(finishes(id));
-	}
+	both_end();
 	turn();
 	ok(st->wanted == 4 && cells_made == 4,
 	   "more are wanted, but two at a time are made");
@@ -374,6 +379,18 @@ static void test_run_fails(void)
 	run_one(2, "python", 0);
 	ok(went_cold(2),
 	   "a cell that does not take the code costs nothing: it runs cold");
+	end_warm();
+}
+
+/* Who runs cold has been given to nobody before. */
+static void test_not_watched(void)
+{
+	begin_warm();
+	cells_unwatched = true;
+	warm_up();
+	run_one(2, "python", 0);
+	ok(went_cold(2) && !cells_run,
+	   "nor does one whose memory cannot be watched: it has not had the code");
 	end_warm();
 }
 
@@ -510,6 +527,7 @@ int main(void)
 	test_ahead_in_vain();
 	test_open_files();
 	test_run_fails();
+	test_not_watched();
 	test_made_in_vain();
 	test_cannot_be_made();
 	test_lies();
