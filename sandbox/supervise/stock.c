@@ -265,11 +265,15 @@ static bool is_plain(const struct run *r)
 struct stock *stock_for(struct run *r)
 {
 	struct keeper *k = r->k;
-	struct stock *s;
+	struct stock *s, *older;
 
 	if (!k->warm_cells || k->front_gone || !is_plain(r))
 		return NULL;
 	s = find(k, r->plan, NULL);
+	/* one that is to take another's place is not up yet */
+	older = s && s->state == STOCK_STARTING ? find(k, r->plan, s) : NULL;
+	if (older)
+		s = older;
 	if (s) {
 		s->used_us = loop_now_us();
 		return s->state == STOCK_UP ? s : NULL;

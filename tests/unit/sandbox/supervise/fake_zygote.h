@@ -17,7 +17,7 @@ static struct launch_usage usage;
 static bool zygotes, cells_ahead, cells_fail, cells_unwatched, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
 static unsigned zygotes_made, cells_made, cells_run, cells_killed, cells_gone;
-static int cell_line[64];	/* the test's end of each, by id */
+static int cell_line[2048];	/* the test's end of each, by id */
 
 const struct launch_driver *launch_zygote_driver(const char *runtime)
 {
