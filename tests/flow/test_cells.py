@@ -84,11 +84,14 @@ def test_a_command_makes_none(tmp_path):
 # --- their number ---------------------------------------------------------------------------------
 
 def snapshot(server):
-    """All that could grow: processes, descriptors of those that stay, control groups."""
+    """All that could grow: processes, descriptors of those that stay, control groups. None: one has ended meanwhile."""
     found = names(server.proc.pid)
     stay = [pid for pid, name in found.items() if name in ("fumehood", "guest", "bwrap")]
-    return (collections.Counter(found.values()), [len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(stay)],
-            len(cells.cgroups(server.proc.pid)))
+    try:
+        descriptors = [len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(stay)]
+    except FileNotFoundError:
+        return None
+    return collections.Counter(found.values()), descriptors, len(cells.cgroups(server.proc.pid))
 
 
 IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, room=1, python3=2)
@@ -107,7 +110,7 @@ def test_a_thousand_runs_leave_nothing_behind():
 
         def settled(most):
             """Between two runs: the sandbox and a copy that waits, which nobody is at work on."""
-            found, descriptors, groups = snapshot(server)
+            found, descriptors, groups = snapshot(server) or (None, [], 0)
             return found == IDLE and (most is None or sum(descriptors) <= most) and (sum(descriptors), groups)
 
         burst(20)

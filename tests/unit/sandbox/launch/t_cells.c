@@ -58,7 +58,9 @@ static void is_confined(void)
 		"print(any(caps), s['Seccomp'].strip(), s['NoNewPrivs'].strip(), s['Groups'].strip() == '')\n"
 		"print(pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name, "
 		"pwd.getpwuid(os.getuid()).pw_dir)\n"
-		"print(os.getuid() == os.geteuid() == os.stat('/workspace').st_uid, os.getuid() >= 2000)\n"
+		"ids = {*os.getresuid(), *os.getresgid(), os.stat('/workspace').st_uid, "
+		"os.stat('/workspace').st_gid}\n"
+		"print(ids == {os.getuid()}, os.getuid() >= 2000)\n"
 		"print(*resource.getrlimit(resource.RLIMIT_NOFILE), *resource.getrlimit(resource.RLIMIT_CORE))\n"
 		"print(sorted(k for k in os.environ if 'FUMEHOOD' in k or 'PRELOAD' in k))\n"
 		"print(os.environ['HOME'], os.environ['PYTHONUTF8'])\n";
