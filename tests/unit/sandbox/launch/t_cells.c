@@ -243,6 +243,30 @@ static void is_killed(void)
 	ok(run_cell("pass", NULL, NULL) == 0, "it was no other's");
 }
 
+static bool cgroup_empty(void *arg)
+{
+	return launch_cgroup_is_empty(arg);
+}
+
+/* By its cgroup, where there is one. */
+static void is_killed_past_the_guest(void)
+{
+	struct test_cell c;
+
+	if (!has_cgroups())
+		return;
+	must(make_cell(&c) && give_code(&c, "import os, signal\n"
+					    "os.fork()\n"
+					    "os.write(1, b'x')\n"
+					    "signal.pause()\n"));
+	must(read(c.out, (char[1]){0}, 1) == 1 && read(c.out, (char[1]){0}, 1) == 1);
+	must(!syscall(SYS_pidfd_send_signal, box.guest_pidfd, SIGSTOP, NULL, 0));
+	launch_cell_kill(&box, &c.cell);
+	ok(await(cgroup_empty, &c.cell.cgroup), "also where the guest does not hear");
+	must(!syscall(SYS_pidfd_send_signal, box.guest_pidfd, SIGCONT, NULL, 0));
+	ok(await_ended(&c) == SIGKILL && close_cell(&c), "which tells it when it does");
+}
+
 static void is_not_used(void)
 {
 	AUTO_FD code = fd_memfd("test", "print(1)", 8, NULL);
@@ -336,6 +360,7 @@ static void all_of_one(void)
 	is_counted();
 	has_limits();
 	is_killed();
+	is_killed_past_the_guest();
 	is_not_used();
 	are_all_taken();
 	ok(close_zygote(), "nothing of it is left");

@@ -56,6 +56,7 @@ static void test_renewed(void)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct stock *st;
+		struct run *r;
 		int newer;
 		AUTO_FD first = -1; /* else the guest of the first one would be gone */
 
@@ -70,17 +71,18 @@ static void test_renewed(void)
 		   "after %s another is begun", i ? "a thousand cells" : "that");
 		let_pass(st, 901, 0);
 		ok(zygotes_made == 2, "one is enough");
-		ok(run_one(2, "python", 0)->cell->stock == st && starts(2),
-		   "meanwhile this one serves");
+		r = run_one(2, "python", 0);
+		must(ok(r && r->cell && r->cell->stock == st && starts(2),
+			"meanwhile this one serves"));
 		zygote_says(GUEST_ZYGOTE_UP, 0, 0);
 		ok(k.stocks != st && k.stocks->state == STOCK_UP &&
 			   st->state == STOCK_RETIRED,
 		   "then the other does");
 		newer = zygote_guest;
 		zygote_guest = first;
-		zygote_says(GUEST_ENDED, run_find(&k, 2)->cell->id, 0);
+		zygote_says(GUEST_ENDED, r->cell->id, 0);
 		zygote_guest = newer;
-		dies(run_find(&k, 2));
+		dies(r);
 		must(finishes(2));
 		ok(st->state == STOCK_ENDING, "and this one ends with its last run");
 		end_warm();
