@@ -114,27 +114,22 @@ build/guest: $(GUESTSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
 	@echo "  cc     $@"
 	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(GUESTFL)) -o $@.dbg $(GUESTSRC)
 	$(Q)strip -o $@ $@.dbg
+
+build/cell.so: $(CELLSRC)
+build/ahead.so: $(AHEADSRC)
+build/cell.so build/ahead.so: $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  cc     $@"
+	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(CELLFL)) -o $@.dbg $(filter %.c,$^)
+	$(Q)strip -o $@ $@.dbg
+
+# each as bytes between NAME_blob and NAME_blob_end
 $(B)/guest_blob.o: build/guest
-	@mkdir -p $(@D)
-	$(Q)printf '.section .rodata\n.globl guest_blob, guest_blob_end\n.balign 16\nguest_blob:\n.incbin "build/guest"\nguest_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
-
-build/cell.so: $(CELLSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
-	@mkdir -p $(@D)
-	@echo "  cc     $@"
-	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(CELLFL)) -o $@.dbg $(CELLSRC)
-	$(Q)strip -o $@ $@.dbg
 $(B)/cell_blob.o: build/cell.so
-	@mkdir -p $(@D)
-	$(Q)printf '.section .rodata\n.globl cell_blob, cell_blob_end\n.balign 16\ncell_blob:\n.incbin "build/cell.so"\ncell_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
-
-build/ahead.so: $(AHEADSRC) $(wildcard sandbox/guest/*.h sandbox/base/*.h) Makefile
-	@mkdir -p $(@D)
-	@echo "  cc     $@"
-	$(Q)$(GUEST_CC) $(filter-out -MMD -MP,$(CELLFL)) -o $@.dbg $(AHEADSRC)
-	$(Q)strip -o $@ $@.dbg
 $(B)/ahead_blob.o: build/ahead.so
+$(addprefix $(B)/,guest_blob.o cell_blob.o ahead_blob.o):
 	@mkdir -p $(@D)
-	$(Q)printf '.section .rodata\n.globl ahead_blob, ahead_blob_end\n.balign 16\nahead_blob:\n.incbin "build/ahead.so"\nahead_blob_end:\n.section .note.GNU-stack,"",%%progbits\n' | $(CC) -x assembler -c -o $@ -
+	$(Q)n=$(basename $(@F)); printf ".section .rodata\n.globl $$n, $${n}_end\n.balign 16\n$$n:\n.incbin \"$<\"\n$${n}_end:\n.section .note.GNU-stack,\"\",%%progbits\n" | $(CC) -x assembler -c -o $@ -
 
 # the language drivers, as bytes between NAME and NAME_end
 DRIVERS := $(addprefix sandbox/guest/drivers/,driver.py driver.js driver.sh zygote.py ahead.js)

@@ -21,7 +21,7 @@
 
 #define FLUSH_MS 500
 #define END_MS 1500 /* a client waits 2 s before it sends SIGTERM */
-#define MAX_CALLS 1280 /* what runs and what may wait by default, both */
+#define MAX_CALLS 1280 /* more than run and wait by default */
 
 struct front {
 	struct loop loop;

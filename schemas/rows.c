@@ -118,29 +118,29 @@ static const char *file(const char *s)
 		       : "must be a plain file name of at most 60 bytes";
 }
 
-/* As a name in the room of a session: driver.c's rows, and the guest, know no other form. */
+/* STEM and an extension, or nothing. As a name in the room of a session: driver.c's rows, and the guest, know no other
+ * form. */
+static bool is_of(const char *stem, const char *s)
+{
+	const size_t n = strlen(stem);
+
+	return !*s || (!strncmp(s, stem, n) && s[n] && strlen(s) <= 24 &&
+		       !s[n + strspn(s + n, LOWER DIGITS)]);
+}
+
 static const char *driver(const char *s)
 {
-	return !*s || (!strncmp(s, "driver.", 7) && s[7] && strlen(s) <= 24 &&
-		       !s[7 + strspn(s + 7, LOWER DIGITS)])
-		       ? NULL
-		       : "must be driver.EXTENSION, or empty";
+	return is_of("driver.", s) ? NULL : "must be driver.EXTENSION, or empty";
 }
 
 static const char *zygote(const char *s)
 {
-	return !*s || (!strncmp(s, "zygote.", 7) && s[7] && strlen(s) <= 24 &&
-		       !s[7 + strspn(s + 7, LOWER DIGITS)])
-		       ? NULL
-		       : "must be zygote.EXTENSION, or empty";
+	return is_of("zygote.", s) ? NULL : "must be zygote.EXTENSION, or empty";
 }
 
 static const char *ahead(const char *s)
 {
-	return !*s || (!strncmp(s, "ahead.", 6) && s[6] && strlen(s) <= 24 &&
-		       !s[6 + strspn(s + 6, LOWER DIGITS)])
-		       ? NULL
-		       : "must be ahead.EXTENSION, or empty";
+	return is_of("ahead.", s) ? NULL : "must be ahead.EXTENSION, or empty";
 }
 
 /* They go to the driver in one line, with blanks between. */

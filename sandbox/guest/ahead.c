@@ -14,6 +14,7 @@
 
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
+#include "sandbox/guest/files.h"
 #include "sandbox/guest/line.h"
 
 #include <dlfcn.h>
@@ -128,7 +129,8 @@ static int write_program(int from)
 		return -1;
 	while ((n = fd_read_at(from, done, part, sizeof(part)))) {
 		if (fd_write_all(fd, part, n) ||
-		    (!done && n > 1 && !memcmp(part, "#!", 2) && fchmod(fd, 0755)))
+		    (!done && files_is_program((struct sv){part, n}) &&
+		     fchmod(fd, 0755)))
 			return -1;
 		done += n;
 	}
@@ -166,7 +168,8 @@ static void look(const char *path)
 #define INSTEAD_OF(name) __asm__(name) __attribute__((visibility("default")))
 long take_syscall(long number, ...) INSTEAD_OF("syscall");
 int take_open(const char *path, int flags, ...) INSTEAD_OF("open");
-int take_open64(const char *path, int flags, ...) INSTEAD_OF("open64");
+int take_open64(const char *path, int flags, ...) INSTEAD_OF("open64")
+	__attribute__((alias("open")));
 
 /* More is read of the arguments than there may be: harmless, as it is in the C library. */
 long take_syscall(long number, ...)
@@ -187,36 +190,17 @@ long take_syscall(long number, ...)
 	return real_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-static int go_on_to_open(const char *path, int flags, va_list list)
-{
-	mode_t mode = 0;
-
-	if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)
-		mode = va_arg(list, mode_t);
-	look(path);
-	return (int)real_syscall()(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-
 int take_open(const char *path, int flags, ...)
 {
+	mode_t mode = 0;
 	va_list list;
-	int fd;
 
 	va_start(list, flags);
-	fd = go_on_to_open(path, flags, list);
+	if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)
+		mode = va_arg(list, mode_t);
 	va_end(list);
-	return fd;
-}
-
-int take_open64(const char *path, int flags, ...)
-{
-	va_list list;
-	int fd;
-
-	va_start(list, flags);
-	fd = go_on_to_open(path, flags, list);
-	va_end(list);
-	return fd;
+	look(path);
+	return (int)real_syscall()(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 /* --- the beginning ------------------------------------------------------------------------------- */

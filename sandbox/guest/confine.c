@@ -1,7 +1,7 @@
 /* confine.c: what takes every privilege from a process before it runs code nobody has read.
  *
  * Each function: Must: be called in the order of inside.h, in the forked child, after the mounts.
- * Must not: be undone by the program; all four only ever narrow. */
+ * Must not: be undone by the program; from confine_limits on each only narrows. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/landlock.h"
 #include "sandbox/base/mem.h"

@@ -103,11 +103,6 @@ static int create(int dir, const char *name)
 	return fd;
 }
 
-static bool is_program(struct sv content)
-{
-	return sv_starts(content, SV("#!")) || sv_starts(content, SV("\177ELF"));
-}
-
 /* --- the log ---------------------------------------------------------------------------------- */
 
 static int noted_root = -1, noted_in = -1;
@@ -185,7 +180,7 @@ int files_unpack(int root, struct sv path, struct sv content)
 	struct stat st;
 
 	if (fd < 0 || fd_write_all(fd, content.p, content.n) ||
-	    (is_program(content) && fchmod(fd, 0755)))
+	    (files_is_program(content) && fchmod(fd, 0755)))
 		return -1;
 	if (root != noted_root)
 		return 0;
@@ -319,7 +314,7 @@ static int write_op(int root, const struct guest_file *f, struct guest_file_done
 		return -1;
 	}
 	if (pread(fd, head, sizeof(head), 0) > 0 &&
-	    is_program((struct sv){head, sizeof(head)}) && fchmod(fd, 0755))
+	    files_is_program((struct sv){head, sizeof(head)}) && fchmod(fd, 0755))
 		return -1;
 	set_own_time(fd);
 	if (publish(dir, leaf, fd, f->flags & GUEST_KEEP) || fstat(fd, &st))

@@ -14,8 +14,12 @@
 
 /* Opens what is at path; a symbolic link only with O_PATH | O_NOFOLLOW. -1 with errno. */
 int files_open(int root, const char *path, uint64_t flags);
-/* Writes a file, with its folders; what is there, but a folder, is replaced by a new file. Content
- * that starts like a program is made executable. -1 with errno. */
+/* Whether what starts like that is made executable, here and where a cell writes its program. */
+static inline bool files_is_program(struct sv content)
+{
+	return sv_starts(content, SV("#!")) || sv_starts(content, SV("\177ELF"));
+}
+/* Writes a file, with its folders; what is there, but a folder, is replaced by a new file. -1 with errno. */
 int files_unpack(int root, struct sv path, struct sv content);
 /* The same from a memfd, whatever its read offset. */
 int files_unpack_fd(int root, const char *name, int fd);

@@ -35,7 +35,7 @@ static _Noreturn void close_last(const struct zygote *z, uint32_t n, const int l
 	_exit(0);
 }
 
-/* All inodes in use take 200 ms, and the guest has other cells. */
+/* Three file systems with all inodes in use take 200 ms, and the guest has other cells. */
 static void close_oldest(struct zygote *z, uint32_t n)
 {
 	int line[2] = {-1, -1};

@@ -56,7 +56,6 @@ static const char *const last[] = {
 };
 _Static_assert(GUEST_SELF_FD == 4, "the last argument names the guest's descriptor");
 /* clang-format on */
-_Static_assert(GUEST_SELF_FD == 4, "the last argument names the guest's descriptor");
 
 static const char *const top_dirs[HOST_TOP_DIRS] = {"/bin", "/sbin", "/lib", "/lib32",
 						    "/lib64"};

@@ -1,4 +1,4 @@
-/* cgroup.h: what cgroup_find.c and cgroup.c share; see launch.h. */
+/* cgroup.h: what the files of cgroups share with each other, and with those of sandboxes and cells; see launch.h. */
 #ifndef SANDBOX_LAUNCH_CGROUP_H
 #define SANDBOX_LAUNCH_CGROUP_H
 

@@ -1,4 +1,4 @@
-/* host.h: struct launch_host, shared by host.c and sandbox.c. */
+/* host.h: struct launch_host, and how a sandbox is started: what host.c, argv.c, sandbox.c, zygote.c and cell.c share. */
 #ifndef SANDBOX_LAUNCH_HOST_H
 #define SANDBOX_LAUNCH_HOST_H
 

@@ -139,7 +139,7 @@ static void on_timer(struct loop_timer *t)
 	}
 }
 
-/* Looked for anew each time: an event may free cells and change the list. */
+/* An event may free its own cell, but no other, nor the stock: its sandbox has not gone yet. */
 void cells_end(struct stock *s)
 {
 	struct cell *c = s->cells;

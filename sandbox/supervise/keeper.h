@@ -1,7 +1,7 @@
 /* keeper.h: the keeper's state, shared by keeper.c (connections), tell.c (what is said to the front),
  * request.c (a request becomes a run), share.c (whose turn it is), run.c (one run's life), calls.c (that
  * of a run in a session), session.c and sessions.c (one session's life; all of them), asks.c (questions about sessions), files.c (about
- * files in them), file_notes.c (their record) and changes.c (what calls do to files).
+ * files in them), file_notes.c (their record), changes.c (what calls do to files) and hear.c (guests that stay).
  *
  * A run's life, and what it waits for:
  *
@@ -285,6 +285,14 @@ void keeper_pump(struct keeper *k);
 int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);	/* 0 or -1 */
 /* The front has gone, or must be treated as if it had. */
 void keeper_end(struct keeper *k);
+
+/* --- hear.c: guests that stay ------------------------------------------------------------------- */
+/* io->arg is whose guest it is; take: whether it may say that, and now. ret_type is written where it said something. */
+typedef bool hear_take(void *whose, struct ipc_msg *m);
+enum heard { HEARD_NOTHING, HEARD_GOOD, HEARD_BAD, HEARD_END };	/* END: nothing will come any more */
+enum heard hear_record(const struct loop_io *io, hear_take *take, uint32_t *ret_type);
+/* Reads until `read` says no, or io is no longer in the loop; one that floods does not keep the others waiting. */
+void hear_turn(struct loop_io *io, bool (*read)(void *whose));
 
 /* --- pipes.c ------------------------------------------------------------------------------------ */
 /* n of them, and one for stdin. What programs get is theirs under any uid. */

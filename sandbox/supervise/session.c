@@ -21,7 +21,6 @@
 #define LADDER_MS 100
 #define POLL_GONE_MS 1
 #define GIVE_UP_US 5000000 /* as run.c's */
-#define RECORDS_PER_TURN 16
 #define LAST_RECORDS 256 /* more than a guest that is honest has left to say */
 
 static void begin_end(struct session *s);
@@ -476,9 +475,10 @@ static bool not_opened(struct session *s, struct ipc_msg *m)
 	return true;
 }
 
-/* False: it may not say that, or not now. */
-static bool guest_record(struct session *s, struct ipc_msg *m)
+static bool guest_record(void *arg, struct ipc_msg *m)
 {
+	struct session *s = arg;
+
 	switch (m->type) {
 	case GUEST_UP:
 		launch_sandbox_up(&s->sandbox);
@@ -503,39 +503,28 @@ static bool guest_record(struct session *s, struct ipc_msg *m)
 }
 
 /* False: nothing more is to be read in this turn. */
-static bool read_record(struct session *s)
+static bool read_record(void *arg)
 {
-	struct err e = {0};
-	struct ipc_msg m;
-	const int got = ipc_recv(s->ctl_io.fd, &m, &e);
-	bool good;
+	struct session *s = arg;
+	uint32_t type = 0;
+	const enum heard heard = hear_record(&s->ctl_io, guest_record, &type);
 
-	if (got < 0 && e.sys == EAGAIN)
-		return false;
-	good = got == 1 && guest_record(s, &m);
-	if (got == 1)
-		ipc_finish(&m);
-	if (good)
-		return true;
-	if (got == 1 && s->state == SES_OPEN)
+	if (heard == HEARD_NOTHING || heard == HEARD_GOOD)
+		return heard == HEARD_GOOD;
+	if (heard == HEARD_BAD && s->state == SES_OPEN)
 		log_msg(LOG_WARN, "event=bad_record_from_guest session=%s type=%u",
-			s->id, m.type);
-	if (s->state == SES_ENDING && got == 1)
+			s->id, type);
+	if (heard == HEARD_BAD && s->state == SES_ENDING)
 		return true;
 	loop_del(&s->k->loop, &s->ctl_io);
 	ses_event(s, SEV_GUEST_GONE);
 	return false;
 }
 
-/* One that floods does not keep the others waiting. */
 static void on_ctl_ready(struct loop_io *io, uint32_t events)
 {
-	struct session *s = io->arg;
-
 	(void)events;
-	for (unsigned i = 0; i < RECORDS_PER_TURN && io->added; i++)
-		if (!read_record(s))
-			return;
+	hear_turn(io, read_record);
 }
 
 static void on_child_ready(struct loop_io *io, uint32_t events)

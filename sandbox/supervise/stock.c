@@ -5,7 +5,6 @@
 #include "sandbox/base/log.h"
 #include "sandbox/base/mem.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 #define START_MS 10000
@@ -29,7 +28,6 @@
 #define QUIET_US                                                                       \
 	(100 * 1000ull) /* without a taking: then one fewer is wanted each upkeep */
 #define AFTER_FAILURE_US (30 * 1000000ull)
-#define RECORDS_PER_TURN 16
 
 static void end(struct stock *s);
 
@@ -136,9 +134,10 @@ static void up(struct stock *s)
 		stock_retire(older);
 }
 
-/* False: it may not say that, or not now. */
-static bool guest_record(struct stock *s, struct ipc_msg *m)
+static bool guest_record(void *arg, struct ipc_msg *m)
 {
+	struct stock *s = arg;
+
 	if (m->type == GUEST_UP) {
 		launch_sandbox_up(&s->sandbox);
 		return true;
@@ -155,20 +154,14 @@ static bool guest_record(struct stock *s, struct ipc_msg *m)
 }
 
 /* False: nothing more is to be read in this turn. */
-static bool read_record(struct stock *s)
+static bool read_record(void *arg)
 {
-	struct err e = {0};
-	struct ipc_msg m;
-	const int got = ipc_recv(s->ctl_io.fd, &m, &e);
-	bool good;
+	struct stock *s = arg;
+	uint32_t type;
+	const enum heard heard = hear_record(&s->ctl_io, guest_record, &type);
 
-	if (got < 0 && e.sys == EAGAIN)
-		return false;
-	good = got == 1 && guest_record(s, &m);
-	if (got == 1)
-		ipc_finish(&m);
-	if (good)
-		return true;
+	if (heard == HEARD_NOTHING || heard == HEARD_GOOD)
+		return heard == HEARD_GOOD;
 	loop_del(&s->k->loop, &s->ctl_io);
 	if (s->state == STOCK_STARTING)
 		failed(s, "died");
@@ -179,12 +172,8 @@ static bool read_record(struct stock *s)
 
 static void on_ctl_ready(struct loop_io *io, uint32_t events)
 {
-	struct stock *s = io->arg;
-
 	(void)events;
-	for (unsigned i = 0; i < RECORDS_PER_TURN && io->added; i++)
-		if (!read_record(s))
-			return;
+	hear_turn(io, read_record);
 }
 
 /* bwrap has ended: of what is left the kernel is asked. */
@@ -276,11 +265,15 @@ static bool is_plain(const struct run *r)
 struct stock *stock_for(struct run *r)
 {
 	struct keeper *k = r->k;
-	struct stock *s;
+	struct stock *s, *older;
 
 	if (!k->warm_cells || k->front_gone || !is_plain(r))
 		return NULL;
 	s = find(k, r->plan, NULL);
+	/* one that is to take another's place is not up yet */
+	older = s && s->state == STOCK_STARTING ? find(k, r->plan, s) : NULL;
+	if (older)
+		s = older;
 	if (s) {
 		s->used_us = loop_now_us();
 		return s->state == STOCK_UP ? s : NULL;

@@ -1,23 +1,22 @@
 /* stock.h: warm sandboxes, and the cells in them that wait for one-shot runs.
  *
- * A stock is one sandbox with a zygote (sandbox/guest/guest.h): all of its cells are forks of that, or interpreters that wait,
- * each under the same plan
- * but for time. It serves runs of that plan only, which is of one principal. It is begun by the first run that could
- * have used it, which itself goes the cold way; it ends when nobody has asked for long, when it has made so many cells
- * that its hash seed and address layout should be renewed, when another needs its place, or when anything in it is out
- * of order. Nothing is lost by that: whoever finds no cell runs cold.
+ * A stock is one sandbox with a zygote (sandbox/guest/guest.h): all of its cells are forks of that, or interpreters that
+ * wait, each under the same plan but for time and output. It serves runs of that plan only, which is of one principal. It
+ * is begun by the first run that could have used it, which itself goes the cold way; it ends when nobody has asked for
+ * long, when it has made so many cells that its hash seed and address layout should be renewed, when another needs its
+ * place, or when anything in it is out of order. Nothing is lost by that: whoever finds no cell runs cold.
  *
  *	STOCK_STARTING -- GUEST_ZYGOTE_UP --> STOCK_UP -- (old, idle, wrong) --> STOCK_RETIRED -- its last run ended -->
  *	STOCK_ENDING -- nothing is left of the sandbox --> freed
  *
  * A cell is owned by its stock, from the order to the moment that nothing is left of it:
  *
- *	CELL_MAKING -- made, and its ready byte --> CELL_READY -- its run starts --> CELL_TAKEN -- GUEST_ENDED -->
+ *	CELL_MAKING -- made, and its ready byte --> CELL_READY -- its run starts --> CELL_TAKEN -- its run is over -->
  *	CELL_GOING -- its cgroup is empty --> freed
  *
- * A run that has one (run.cell) is told of it by run_event: EV_STARTED when its code was sent, EV_ENDED, EV_OOM, and
- * EV_GUEST_GONE when the stock's sandbox died. Until the code is sent everything in a cell is our own code; from then on
- * it is hostile, and can do no more than end itself.
+ * A run that has one (run.cell) is told of it by run_event: EV_STARTED when it can be given the code, EV_FAILED when it
+ * never can, EV_ENDED, EV_OOM, and EV_GUEST_GONE when the stock's sandbox died. Until the code is sent everything in a
+ * cell is our own code; from then on it is hostile, and can do no more than end itself.
  *
  * How many wait: `wanted` grows with each cell that is taken and shrinks with time, between MIN and MAX; all stocks
  * together keep to a budget. They are made when the taking is over and done with, not while a run waits for its answer. */

@@ -1,17 +1,14 @@
 """A program in an interpreter that has waited for it does, byte for byte, what it does as `node main.js`."""
 import os
-import re
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 
 import pytest
 import rig
 from ahead_programs import PLAIN, WITH
+from both_ways import Place, bytes_of, give
 from cannot import cannot
-from test_zygote import Reader, Seen, bytes_of, files_of, give, run_file
 
 NODE = rig.INTERPRETERS["driver.js"]
 DRIVER = os.path.join(rig.DRIVERS, "ahead.js")
@@ -22,26 +19,17 @@ FIRST = 61                              # as ahead.h has it
 PROGRAMS = {**{name: (code, {}) for name, code in PLAIN.items()}, **WITH}
 
 
-class Bench:
-    """A workspace in which programs run both ways."""
+class Bench(Place):
+    NAME, SAME = "main.js", rb"\(node:\d+\)|\bpid: \d+|0x[0-9a-f]+"
 
     def __init__(self):
-        self.top = tempfile.mkdtemp(prefix="fumehood-ahead-")
-        os.chmod(self.top, 0o755)
-        self.workspace = os.path.join(self.top, "workspace")
+        super().__init__()
         self.object = os.path.join(self.top, "ahead.so")
         compiler = shutil.which("cc") or cannot("there is no C compiler")
         subprocess.run([compiler, "-std=c17", "-D_GNU_SOURCE", "-Os", "-fPIC", "-shared", "-nostdlib", "-fvisibility=hidden",
                         "-ffunction-sections", "-Wl,--gc-sections", "-I", rig.ROOT, "-include", os.path.join(BASE, "banned.h"),
                         "-o", self.object, *SOURCES], check=True)
         self.driver = DRIVER
-        self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.workspace, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
-
-    def empty(self):
-        shutil.rmtree(self.workspace, ignore_errors=True)
-        os.mkdir(self.workspace, 0o755)
-        if os.geteuid() == 0:
-            os.chown(self.workspace, rig.USER, rig.USER)
 
     def wait(self, out, err):
         """An interpreter that waits: the process, and its line."""
@@ -65,9 +53,7 @@ class Bench:
         return process, line
 
     def warm(self, code, how=()):
-        how = dict(how)
-        self.empty()
-        stdin, ends = run_file(self.workspace, how)
+        stdin, ends = self.run_file(dict(how))
         process, line = self.wait(ends[0][1], ends[1][1])
         readers = self.readers(ends)
         assert line.recv(2) == b"\0", readers[1].data
@@ -82,41 +68,7 @@ class Bench:
         return self.seen(status, readers, process.pid)
 
     def cold(self, code, how=()):
-        how = dict(how)
-        self.empty()
-        stdin, ends = run_file(self.workspace, how)
-        path = os.path.join(self.workspace, "main.js")
-        with open(path, "wb") as file:
-            file.write(bytes_of(code))
-        if bytes_of(code).startswith(b"#!"):
-            os.chmod(path, 0o755)
-        if os.geteuid() == 0:
-            os.chown(path, rig.USER, rig.USER)
-        process = subprocess.Popen([*NODE, "main.js"], env=self.env, cwd=self.workspace, stdin=stdin,
-                                   stdout=ends[0][1], stderr=ends[1][1], preexec_fn=rig.become_user)
-        os.close(stdin)
-        readers = self.readers(ends)
-        return self.seen(process.wait(rig.PATIENCE_S), readers, process.pid)
-
-    @staticmethod
-    def readers(ends):
-        for _, writing in ends:
-            os.close(writing)
-        return [Reader(reading) for reading, _ in ends if reading is not None]
-
-    def seen(self, status, readers, pid):
-        try:                            # what it has left behind holds the pipes
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        for reader in readers:
-            reader.join(rig.PATIENCE_S)
-            assert reader.fd is None
-        said = [re.sub(rb"\(node:\d+\)|\bpid: \d+|0x[0-9a-f]+", b"(node)", reader.data) for reader in readers]
-        return Seen(status, said[0] if said else b"", said[-1], files_of(self.workspace))
-
-    def close(self):
-        shutil.rmtree(self.top, ignore_errors=True)
+        return self.run_cold(NODE, code, how)
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,15 @@
 """A program in a fork of the zygote does, byte for byte, what it does as `python3 main.py`."""
-import array
-import collections
 import os
-import re
 import shutil
-import signal
 import socket
-import stat
 import struct
 import subprocess
 import sys
 import tempfile
-import threading
 
 import pytest
 import rig
+from both_ways import Place, bytes_of, give
 from cannot import cannot
 from zygote_programs import PLAIN, WITH
 
@@ -22,50 +17,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = rig.INTERPRETERS["driver.py"][0]
 DRIVER = os.path.join(rig.DRIVERS, "zygote.py")
 PROGRAMS = {**{name: (code, {}) for name, code in PLAIN.items()}, **WITH}
-Seen = collections.namedtuple("Seen", "status out err files")
 
 
-def run_file(workspace, how):
-    """Descriptors as the guest gives them: stdin a file of its own or nothing, a pipe for each output."""
-    if "stdin" in how:
-        memory = os.memfd_create("stdin")
-        os.write(memory, how["stdin"])
-        stdin = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
-        os.close(memory)
-    else:
-        stdin = os.open("/dev/null", os.O_RDONLY)
-    ends = []
-    for name in ("out", "err"):
-        ends.append((None, os.open(how[name], os.O_WRONLY)) if name in how else os.pipe())
-    return stdin, ends
-
-
-class Reader(threading.Thread):
-    def __init__(self, fd):
-        super().__init__(daemon=True)
-        self.fd, self.data = fd, b""
-        self.start()
-
-    def run(self):
-        while self.fd is not None:
-            data = os.read(self.fd, 1 << 16)
-            if not data:
-                os.close(self.fd)
-                self.fd = None
-            self.data += data
-
-
-class Bench:
-    """A workspace in which programs run both ways, and the zygote of one of them."""
+class Bench(Place):
+    """And the zygote of one of the ways."""
+    NAME, SAME = "main.py", rb"0x[0-9a-f]+"     # addresses are the zygote's
 
     def __init__(self, env=(), python=PYTHON):
+        super().__init__()
         self.python = python
-        self.top = tempfile.mkdtemp(prefix="fumehood-zygote-")
-        os.chmod(self.top, 0o755)
-        self.workspace = os.path.join(self.top, "workspace")
         self.empty()
-        self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.workspace, "LANG": "C.UTF-8", "TMPDIR": "/tmp",
-                    "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **dict(env)}
+        self.env.update({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **dict(env)})
         self.build()
         self.start()
 
@@ -87,12 +49,6 @@ class Bench:
         theirs.close()
         self.is_up = False
 
-    def empty(self):
-        shutil.rmtree(self.workspace, ignore_errors=True)
-        os.mkdir(self.workspace, 0o755)
-        if os.geteuid() == 0:
-            os.chown(self.workspace, rig.USER, rig.USER)
-
     def cell(self, out, err):
         """A fork of the zygote that waits for its program: its pid and its line."""
         line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -113,14 +69,12 @@ class Bench:
         return struct.unpack("ii", self.orders.recv(8))
 
     def warm(self, code, how=()):
-        how = dict(how)
         if not self.is_up:      # until then it may look where it is
             pid, line = self.cell(2, 2)
             line.close()
             self.ended(pid)
             self.is_up = True
-        self.empty()
-        stdin, ends = run_file(self.workspace, how)
+        stdin, ends = self.run_file(dict(how))
         pid, line = self.cell(*(writing for _, writing in ends))
         readers = self.readers(ends)
         memory = os.memfd_create("code")
@@ -134,65 +88,13 @@ class Bench:
         return self.seen(-(status & 127) if status & 127 else status >> 8, readers, pid)
 
     def cold(self, code, how=()):
-        how = dict(how)
-        self.empty()
-        stdin, ends = run_file(self.workspace, how)
-        path = os.path.join(self.workspace, "main.py")
-        with open(path, "wb") as file:
-            file.write(bytes_of(code))
-        if os.geteuid() == 0:
-            os.chown(path, rig.USER, rig.USER)
-        process = subprocess.Popen([self.python, "main.py"], env=self.env, cwd=self.workspace, stdin=stdin,
-                                   stdout=ends[0][1], stderr=ends[1][1], preexec_fn=rig.become_user)
-        os.close(stdin)
-        readers = self.readers(ends)
-        status = process.wait(rig.PATIENCE_S)
-        return self.seen(status, readers, process.pid)
-
-    @staticmethod
-    def readers(ends):
-        for _, writing in ends:
-            os.close(writing)
-        return [Reader(reading) for reading, _ in ends]
-
-    def seen(self, status, readers, pid):
-        try:                            # what it has left behind holds the pipes
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        for reader in readers:
-            reader.join(rig.PATIENCE_S)
-            assert reader.fd is None
-        said = [re.sub(rb"0x[0-9a-f]+", b"0x", reader.data) for reader in readers]   # addresses are the zygote's
-        return Seen(status, *said, files_of(self.workspace))
+        return self.run_cold([self.python], code, how)
 
     def close(self):
         self.orders.close()
         self.zygote.wait(rig.PATIENCE_S)
         self.zygote.stderr.close()
-        shutil.rmtree(self.top, ignore_errors=True)
-
-
-def bytes_of(code):
-    return code if isinstance(code, bytes) else code.encode()
-
-
-def give(to, word, *fds):
-    to.sendmsg([word], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
-
-
-def files_of(folder):
-    found = {}
-    for at, folders, files in os.walk(folder):
-        for name in folders + files:
-            path = os.path.join(at, name)
-            status = os.lstat(path)
-            content = None
-            if stat.S_ISREG(status.st_mode):
-                with open(path, "rb") as file:
-                    content = file.read()
-            found[os.path.relpath(path, folder)] = (status.st_mode, status.st_uid, content)
-    return found
+        super().close()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ PLAIN = {
     "docstring": "'''About.'''\nprint(__doc__)",
     "builtins": "import builtins; print(__builtins__ is builtins, sorted(vars(builtins)))",
     "annotations": "x: int = 1\ny: 'str'\nprint(globals().get('__annotations__'))",
+    "a shebang": "#!/usr/bin/python3\nimport os, subprocess, sys\nprint(oct(os.stat('main.py').st_mode), sys.argv, flush=True)\n"
+                 "len(sys.argv) > 1 or subprocess.run(['./main.py', 'again'])",
     "argv": "import sys; print(sys.argv, getattr(sys, 'orig_argv', 0))",
     "path": "import sys; print(sys.path, sys.path[0])",
     "flags": "import sys; print(sys.flags, sys.warnoptions, sys._xoptions)",

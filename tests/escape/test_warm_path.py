@@ -57,27 +57,7 @@ def test_neighbour_still_runs_beside_all_storms(server):
     assert endings.nothing_left(at)
 
 
-ORPHANS = """
-import os
-for i in range(200):
-    while True:
-        try:
-            pid = os.fork()
-            break
-        except BlockingIOError:
-            continue
-    if pid == 0:
-        try:
-            os.fork()
-        except BlockingIOError:
-            pass
-        os._exit(0)
-    os.waitpid(pid, 0)
-print("made")
-"""
-
-
 def test_hundreds_of_orphans_are_reaped(server):
-    result = server.python(ORPHANS, timeout_ms=60000)
-    assert (result["status"], result["stdout"]) == ("exited", "made\n"), result
+    result = server.python(resources.ORPHANS % 200, timeout_ms=60000)
+    assert (result["status"], result["stdout"]) == ("exited", "200\n"), result
     assert lab.eventually(lambda: not lab.children_of(server.proc.pid)), "defunct processes"

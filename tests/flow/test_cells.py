@@ -14,18 +14,6 @@ from processes import alive, gone, offspring
 FOREVER = {"language": "python", "code": cells.named("while True: pass"), "timeout_ms": 30000}
 
 
-def warm_server(*options):
-    server = mcp.Server(options=options)
-    try:
-        server.initialize()
-        server.tools()
-        cells.warm_up(lambda: server.run_code(code="1"))
-    except BaseException:
-        server.discard()
-        raise
-    return server
-
-
 def names(pid):
     """pid -> name of every process below it."""
     found = {}
@@ -74,7 +62,7 @@ def test_what_is_laid_out_for_a_program_is_not_for_a_copy(warm, more):
 
 @pytest.fixture(scope="module")
 def warm():
-    with warm_server() as server:
+    with cells.with_copies(mcp.Server()) as server:
         yield server
 
 
@@ -96,11 +84,14 @@ def test_a_command_makes_none(tmp_path):
 # --- their number ---------------------------------------------------------------------------------
 
 def snapshot(server):
-    """All that could grow: processes, descriptors of those that stay, control groups."""
+    """All that could grow: processes, descriptors of those that stay, control groups. None: one has ended meanwhile."""
     found = names(server.proc.pid)
     stay = [pid for pid, name in found.items() if name in ("fumehood", "guest", "bwrap")]
-    return (collections.Counter(found.values()), [len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(stay)],
-            len(cells.cgroups(server.proc.pid)))
+    try:
+        descriptors = [len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(stay)]
+    except FileNotFoundError:
+        return None
+    return collections.Counter(found.values()), descriptors, len(cells.cgroups(server.proc.pid))
 
 
 IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, room=1, python3=2)
@@ -110,7 +101,7 @@ IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, room=1, python3=2)
 def test_a_thousand_runs_leave_nothing_behind():
     """With one copy that waits at a time, what there is between two runs is always the same. On the way
     the interpreter is started anew, and there too nothing is left."""
-    with warm_server("--warm-cells", "1") as server:
+    with cells.with_copies(mcp.Server(options=["--warm-cells", "1"])) as server:
         def burst(runs):
             asked = [server.start("run_code", {"language": "python", "code": f"print({n})"}) for n in range(runs)]
             answers = [server.finish(ident) for ident in asked]
@@ -119,7 +110,7 @@ def test_a_thousand_runs_leave_nothing_behind():
 
         def settled(most):
             """Between two runs: the sandbox and a copy that waits, which nobody is at work on."""
-            found, descriptors, groups = snapshot(server)
+            found, descriptors, groups = snapshot(server) or (None, [], 0)
             return found == IDLE and (most is None or sum(descriptors) <= most) and (sum(descriptors), groups)
 
         burst(20)
@@ -154,7 +145,7 @@ def test_few_open_files_are_left_to_the_runs():
 
 @pytest.mark.parametrize("victim", ["zygote", "guest", "bwrap"])
 def test_when_it_is_killed_its_runs_are_lost_and_the_next_is_not(victim):
-    with warm_server() as server:
+    with cells.with_copies(mcp.Server()) as server:
         everything = cells.Watch(server.proc.pid, warm=True)
         ident = server.start("run_code", FOREVER)
         pids = everything.begun()

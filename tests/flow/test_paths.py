@@ -123,6 +123,8 @@ PROGRAMS = {
               " if 'x' in globals() else None)",
     "its modules": "import sys\nprint(sorted(sys.modules), sys.path_hooks, sys.meta_path, sorted(sys.path_importer_cache))",
     "its source": "import inspect\ndef f():\n    return 1\nprint(inspect.getsource(f), open(__file__).read(), inspect.getfile(f))",
+    "a shebang": "#!/usr/bin/python3\nimport os, subprocess, sys\nprint(oct(os.stat(__file__).st_mode), sys.argv, flush=True)\n"
+                 "len(sys.argv) > 1 or subprocess.run(['./main.py', 'again'])",
     "its file": "import os\ns = os.stat(__file__)\nprint(oct(s.st_mode), s.st_uid == os.getuid(), s.st_nlink, s.st_size)",
     "a class of it": "import pickle\nclass C: pass\nprint(pickle.dumps(C()), C)",
     "beside it": "open('mod.py', 'w').write('x = 5')\nimport mod, os\nprint(mod.x, mod.__file__, sorted(os.listdir('.')))",
@@ -185,13 +187,9 @@ CALLS.update({
 
 @pytest.fixture(scope="module")
 def warm():
-    with mcp.Server() as server:
-        server.initialize()
-        server.tools()
-        cells.warm_up(lambda: server.run_code(code="1"))
+    with cells.with_copies(mcp.Server()) as server:
         yield server
-        for name in ("out_of_order", "zygote_broken", "cell_failed", "cell_not_made", "no_zygote"):
-            assert name not in server.stderr(), server.stderr()
+        cells.nothing_is_amiss(server)
 
 
 @pytest.fixture(scope="module")

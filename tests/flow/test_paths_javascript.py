@@ -9,7 +9,7 @@ import signal
 import cells
 import mcp
 import pytest
-from test_paths import TIMES_AND_IDS, plain
+from test_paths import TIMES_AND_IDS, cold, plain  # noqa: F401
 
 STATUS = "const fs = require('fs')\nconst of = name => fs.readFileSync('/proc/self/' + name, 'utf8')\n"
 PROGRAMS = {
@@ -92,21 +92,9 @@ class Warm:
 
 @pytest.fixture(scope="module")
 def warm():
-    with mcp.Server() as server:
-        server.initialize()
-        server.tools()
-        cells.warm_up(lambda: server.call("run_code", {"language": "javascript", "code": ""}))
+    with cells.with_copies(mcp.Server(), "javascript") as server:
         yield Warm(server)
-        for name in ("out_of_order", "zygote_broken", "cell_failed", "cell_not_made", "no_zygote", "no_cells"):
-            assert name not in server.stderr(), server.stderr()
-
-
-@pytest.fixture(scope="module")
-def cold():
-    with mcp.Server(options=cells.NONE) as server:
-        server.initialize()
-        server.tools()
-        yield server
+        cells.nothing_is_amiss(server)
 
 
 def seen(facts, content):

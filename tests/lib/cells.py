@@ -35,6 +35,24 @@ def warm_up(run):
         time.sleep(0.02)
 
 
+def with_copies(server, language="python"):
+    """That server of `mcp`, when it has been greeted and has made copies of that language's interpreter."""
+    try:
+        server.initialize()
+        server.tools()
+        warm_up(lambda: server.call("run_code", {"language": language, "code": "1"}))
+    except BaseException:
+        server.discard()
+        raise
+    return server
+
+
+def nothing_is_amiss(server):
+    """Nothing of a copy has gone wrong, by the server's own words."""
+    for name in ("out_of_order", "zygote_broken", "cell_failed", "cell_not_made", "no_zygote", "no_cells"):
+        assert name not in server.stderr(), server.stderr()
+
+
 def warm_up_by_hand(server, ask):
     """The same of a server whose stdin and stdout are pipes; ask: a message that has it run a program."""
     def run():

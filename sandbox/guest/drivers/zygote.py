@@ -159,6 +159,8 @@ def become_zygote(path):
         rest = memoryview(program)
         while rest:
             rest = rest[file.write(rest):]
+        if program.startswith((b"#!", b"\177ELF")):     # as the guest makes it
+            os.fchmod(file.fileno(), 0o755)
     known.program = program
     if b"PK\5\6" not in program:
         return None

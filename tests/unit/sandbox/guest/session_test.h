@@ -11,6 +11,7 @@
 #include "sandbox/guest/guest.h"
 #include "sandbox/launch/launch.h"
 #include "tests/lib/tap.h"
+#include "tests/unit/sandbox/plan_of.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,27 +76,6 @@ static inline void open_host(void)
 		printf("Bail out! %s\n", e.cause);
 		exit(1);
 	}
-}
-
-static inline struct plan *plan_of(enum pol_tool tool, const char *language,
-				   const struct pol_limits *limits)
-{
-	static union {
-		max_align_t align;
-		char bytes[4096];
-	} storage;
-	struct pol_policy policy = *pol_default();
-	struct pol_request req = {.tool = tool, .language = sv_of(language)};
-	struct pol_context ctx = {&policy, &launch_facts(host)->host, "test"};
-	struct plan *p = NULL;
-	struct err e = {0};
-
-	must(pol_plan_size() <= sizeof(storage));
-	if (limits)
-		policy.limits = *limits;
-	if (pol_plan_make(storage.bytes, &req, &ctx, &p, &e))
-		printf("# %s\n", e.cause);
-	return p;
 }
 
 /* What calls have changed comes beside all else. */
@@ -184,7 +164,7 @@ static inline bool open_session_with(struct test_session *t, const struct plan *
 
 static inline bool open_session(struct test_session *t)
 {
-	return open_session_with(t, plan_of(POL_PROBE, "", NULL));
+	return open_session_with(t, plan_of(host, POL_PROBE, "", NULL));
 }
 
 /* True when nothing of it is left. */

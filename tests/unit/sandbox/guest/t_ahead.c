@@ -10,15 +10,9 @@ extern const char ahead_blob[], ahead_blob_end[];
 
 static struct guest_run shell_run(void)
 {
-	struct guest_run r = limits;
+	struct guest_run r = command("/bin/sh", "-u");
 
-	r.interpreter = SV("/bin/sh");
-	r.args[r.nargs++] = SV("-u");
-	r.env[r.nenv++] = SV("PATH=/usr/bin:/bin");
-	r.env[r.nenv++] = SV("HOME=/workspace");
-	r.env[r.nenv++] = SV("LANG=C.UTF-8");
 	r.code_name = SV("main.sh");
-	r.filter_fd = filter_memfd();
 	return r;
 }
 
@@ -42,8 +36,8 @@ static bool open_ahead(struct box *b, struct guest_run *r)
 	fd_close(&r->filter_fd);
 	fd_close(&z.driver_fd);
 	fd_close(&z.object_fd);
-	got = next_told(b);
-	return is_told(&got, GUEST_ZYGOTE_UP, 1);
+	got = told_next(b->ctl);
+	return told_is(&got, GUEST_ZYGOTE_UP, 1);
 }
 
 static bool open_shells(struct box *b)
@@ -191,64 +185,13 @@ static const char tells_all[] =
 	"done\n"
 	"unshare -U true; unshare -m true; mount -t tmpfs x /tmp; kill -9 1\n";
 
-/* By a program of its own, in a sandbox of the same kind. */
-static const char *cold(const char *code)
-{
-	struct box b = {.pid = -1};
-	struct guest_run r = shell_run();
-	static struct ipc_msg m;
-	int line[2], o[2];
-	const char *out;
-	bool ended = false;
-
-	must(!fd_socketpair(line, NULL) && !fd_pipe(o, NULL));
-	b.ctl = line[0];
-	r.out_fd = r.err_fd = o[1];
-	r.code_fd = memfd_of(code);
-	r.input_fd = r.stdin_fd = -1;
-	ipc_start(&m, GUEST_RUN, 1);
-	guest_put_run(&m, &r);
-	must(!ipc_send(b.ctl, &m, NULL));
-	start_box(&b, line[1]);
-	fd_close(&line[1]);
-	fd_close(&o[1]);
-	fd_close(&r.filter_fd);
-	fd_close(&r.code_fd);
-	out = all_of(o[0]);
-	while (ipc_recv(b.ctl, &m, NULL) == 1) {
-		ended = m.type == GUEST_ENDED;
-		ipc_finish(&m);
-		if (ended) /* the guest waits for it */
-			shutdown(b.ctl, SHUT_WR);
-	}
-	must(ended);
-	fd_close(&o[0]);
-	await_box(&b);
-	return out;
-}
-
-static unsigned differences(const char *a, const char *b)
-{
-	struct sv x = sv_of(a), y = sv_of(b), one, other;
-	bool more_x = true, more_y = true;
-	unsigned n = 0;
-
-	while (sv_cut(&x, '\n', &more_x, &one) & sv_cut(&y, '\n', &more_y, &other))
-		if (!sv_eq(one, other)) {
-			printf("# cold: " SV_FMT "\n# warm: " SV_FMT "\n", SV_ARG(one),
-			       SV_ARG(other));
-			n++;
-		}
-	return n + more_x + more_y;
-}
-
 static void test_same_bounds(void)
 {
 	static char want[70000];
 	const char *out = "";
 	struct box b;
 
-	snprintf(want, sizeof(want), "%s", cold(tells_all));
+	snprintf(want, sizeof(want), "%s", cold(shell_run(), tells_all));
 	ok(strstr(want, "Seccomp:\t2\n") &&
 		   strstr(want, "CapBnd:\t0000000000000000\n") &&
 		   strstr(want, "NoNewPrivs:\t1\n") && !strstr(want, AHEAD_MARK),

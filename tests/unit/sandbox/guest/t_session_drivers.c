@@ -10,7 +10,7 @@ static struct told speak(struct test_session *t, const char *language, uint32_t 
 				.slot = slot,
 				.io = {memfd_of(sv_of(code)), -1, -1, -1, -1},
 				.rich_fd = -1};
-	const struct plan *plan = plan_of(POL_RUN_CODE, language, NULL);
+	const struct plan *plan = plan_of(host, POL_RUN_CODE, language, NULL);
 	int w[3] = {-1, -1, -1};
 	struct told got = {.type = 0};
 	struct err e = {0};
@@ -57,7 +57,7 @@ static void test_languages(void)
 		struct told got;
 		uint64_t id;
 
-		if (!plan_of(POL_RUN_CODE, l, NULL)) {
+		if (!plan_of(host, POL_RUN_CODE, l, NULL)) {
 			skip("a language is not installed");
 			continue;
 		}
@@ -74,8 +74,8 @@ static void test_languages(void)
 			.slot = i,
 			.rich_fd = -1,
 			.io = {memfd_of(sv_of(speeches[i].forever)), -1, -1, -1, -1}};
-		must(!launch_call(host, &t.box, plan_of(POL_RUN_CODE, l, NULL), &c,
-				  NULL));
+		must(!launch_call(host, &t.box, plan_of(host, POL_RUN_CODE, l, NULL),
+				  &c, NULL));
 		fd_close(&c.io.code_fd);
 		p = (struct pollfd){t.out[i], POLLIN, 0};
 		must(poll(&p, 1, LONG_MS) == 1);

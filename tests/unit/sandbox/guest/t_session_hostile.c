@@ -230,7 +230,7 @@ static void test_out_of_memory(void)
 		return;
 	}
 	l.memory_bytes = (uint64_t)64 << 20;
-	must(open_session_with(&t, plan_of(POL_PROBE, "", &l)));
+	must(open_session_with(&t, plan_of(host, POL_PROBE, "", &l)));
 	must(sh(&t, "x=mine; echo kept >f\n", false) == 0);
 	got = do_call(
 		&t,

@@ -108,16 +108,16 @@ static void test_kill_early(void)
 	for (unsigned i = 0; i < 20; i++) {
 		order_cell(&b, &c);
 		send_kill(&b, c.id);
-		got = next_told(&b);
+		got = told_next(b.ctl);
 		if (got.type == GUEST_CELL_MADE) {
-			fd_close(&got.fds[0]);
-			fd_close(&got.fds[1]);
-			got = next_told(&b);
+			fd_close(&got.pidfd);
+			fd_close(&got.workspace);
+			got = told_next(b.ctl);
 		}
 		if (got.type == GUEST_FAILED)
-			good += is_told(&got, GUEST_FAILED, c.id);
+			good += told_is(&got, GUEST_FAILED, c.id);
 		else
-			good += is_told(&got, GUEST_ENDED, c.id) &&
+			good += told_is(&got, GUEST_ENDED, c.id) &&
 				got.status == SIGKILL;
 		close_cell(&c);
 	}
@@ -221,8 +221,8 @@ static void test_too_many(void)
 		n++;
 	ok(n == GUEST_CELLS, "%u cells wait", n);
 	order_cell(&b, &more);
-	got = next_told(&b);
-	ok(is_told(&got, GUEST_FAILED, more.id) && got.sys == EBUSY,
+	got = told_next(b.ctl);
+	ok(told_is(&got, GUEST_FAILED, more.id) && got.sys == EBUSY,
 	   "one more does not come");
 	close_cell(&more);
 	give_code(&cells[7], "raise SystemExit(7)\n");
@@ -251,7 +251,7 @@ static void test_deaths(void)
 	must(make_cell(&b, &c));
 	kill(zygote, SIGKILL);
 	do
-		got = next_told(&b);
+		got = told_next(b.ctl);
 	while (got.type == GUEST_ENDED);
 	ok(!got.type && await_box(&b), "the guest ends with its zygote");
 	ok(!strcmp(all_of(c.out), ""), "and the cells with it");
@@ -264,13 +264,13 @@ static void test_no_zygote(void)
 	struct box b;
 
 	open_box(&b, "/usr/bin/there-is-no-such", SHORT_DRIVER);
-	got = next_told(&b);
-	ok(is_told(&got, GUEST_FAILED, 1) && got.sys == ENOENT,
+	got = told_next(b.ctl);
+	ok(told_is(&got, GUEST_FAILED, 1) && got.sys == ENOENT,
 	   "an interpreter that is not there");
 	ok(await_box(&b), "ends the guest");
 	open_box(&b, "/usr/bin/python3", "raise SystemExit(0)\n");
-	got = next_told(&b);
-	ok(is_told(&got, GUEST_FAILED, 1), "so does a driver that does not fork");
+	got = told_next(b.ctl);
+	ok(told_is(&got, GUEST_FAILED, 1), "so does a driver that does not fork");
 	ok(await_box(&b), "whatever its status");
 	open_box(&b, "/usr/bin/python3", "while True: pass\n");
 	ok(close_box(&b), "one that hangs does not keep the guest from its end");

@@ -55,69 +55,6 @@ static const char tells_all[] =
 	"c.pthread_getattr_default_np(a); c.pthread_attr_getstacksize(a, ctypes.byref(n))\n"
 	"print('stack of a thread', n.value)\n";
 
-/* By a program of its own, in a sandbox of the same kind. */
-static const char *cold(const char *code)
-{
-	struct guest_run r = limits;
-	static struct ipc_msg m;
-	struct told got = {.type = 0};
-	const char *out;
-	int line[2], o[2], e[2];
-	struct box b = {.pid = -1};
-
-	must(!fd_socketpair(line, NULL) && !fd_pipe(o, NULL) && !fd_pipe(e, NULL));
-	b.ctl = line[0];
-	r.interpreter = SV("/usr/bin/python3");
-	r.args[r.nargs++] = SV("-I");
-	r.env[r.nenv++] = SV("PATH=/usr/bin:/bin");
-	r.env[r.nenv++] = SV("HOME=/workspace");
-	r.env[r.nenv++] = SV("LANG=C.UTF-8");
-	r.code_name = SV("main.py");
-	r.out_fd = o[1], r.err_fd = e[1];
-	r.filter_fd = filter_memfd();
-	r.code_fd = memfd_of(code);
-	r.input_fd = r.stdin_fd = -1;
-	ipc_start(&m, GUEST_RUN, 1);
-	guest_put_run(&m, &r);
-	must(!ipc_send(b.ctl, &m, NULL));
-	start_box(&b, line[1]);
-	fd_close(&line[1]);
-	fd_close(&o[1]);
-	fd_close(&e[1]);
-	fd_close(&r.filter_fd);
-	fd_close(&r.code_fd);
-	out = all_of(e[0]);
-	if (*out)
-		printf("# %s\n", out);
-	out = all_of(o[0]);
-	while (ipc_recv(b.ctl, &m, NULL) == 1) {
-		got.type = m.type;
-		ipc_finish(&m);
-		if (got.type == GUEST_ENDED) /* the guest waits for it */
-			shutdown(b.ctl, SHUT_WR);
-	}
-	ok(got.type == GUEST_ENDED, "a program of its own has run");
-	fd_close(&o[0]);
-	fd_close(&e[0]);
-	await_box(&b);
-	return out;
-}
-
-static unsigned differences(const char *a, const char *b)
-{
-	struct sv x = sv_of(a), y = sv_of(b), one, other;
-	bool more_x = true, more_y = true;
-	unsigned n = 0;
-
-	while (sv_cut(&x, '\n', &more_x, &one) & sv_cut(&y, '\n', &more_y, &other))
-		if (!sv_eq(one, other)) {
-			printf("# cold: " SV_FMT "\n# warm: " SV_FMT "\n", SV_ARG(one),
-			       SV_ARG(other));
-			n++;
-		}
-	return n + more_x + more_y;
-}
-
 static bool holds(const char *text, const char *line)
 {
 	const bool there = strstr(text, line);
@@ -130,10 +67,12 @@ static bool holds(const char *text, const char *line)
 static void test_same_bounds(void)
 {
 	static char program[70000];
+	struct guest_run r = command("/usr/bin/python3", "-I");
 	const char *cell = "";
 	struct box b;
 
-	must(!sv_copy(sv_of(cold(tells_all)), program, sizeof(program)));
+	r.code_name = SV("main.py");
+	must(!sv_copy(sv_of(cold(r, tells_all)), program, sizeof(program)));
 	must(open_zygote(&b));
 	ok(run(&b, tells_all, &cell) == 0, "a cell tells what bounds it");
 	ok(differences(program, cell) == 0, "it is what bounds a program of its own");
@@ -254,8 +193,8 @@ static void test_before_the_code(void)
 	struct box b;
 
 	open_box(&b, "/usr/bin/python3", driver);
-	got = next_told(&b);
-	must(is_told(&got, GUEST_ZYGOTE_UP, 1) && make_cell(&b, &c));
+	got = told_next(b.ctl);
+	must(told_is(&got, GUEST_ZYGOTE_UP, 1) && make_cell(&b, &c));
 	give_code(&c, "");
 	ok(await_ended(&b, &c) == 0, "a driver looks around before there is code");
 	ok(!strcmp(all_of(c.out), "CapEff:\t0000000000000000\nSeccomp:\t2\nrefused\n"

@@ -12,6 +12,7 @@
 #include "sandbox/launch/child.h"
 #include "sandbox/launch/launch.h"
 #include "tests/lib/tap.h"
+#include "tests/unit/sandbox/guest/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LONG_MS 60000
 #define ORDINARY_UID 4242
 /* Of the guest and what it starts: a descriptor that leaks with each cell is soon one too many. */
 #define FEW_FILES 160
@@ -62,15 +62,6 @@ struct test_cell {
 	uint64_t id;
 	int line, out, err;	/* owned; out and err are read ends */
 	int pidfd, workspace;	/* owned; -1 until it was told */
-};
-
-struct told {
-	uint32_t type;	/* 0: the guest has gone, or said what cannot be read */
-	uint64_t id;
-	uint32_t status, sys;
-	uint64_t when_us;
-	char stage[48];
-	int fds[2];	/* owned; of GUEST_CELL_MADE */
 };
 
 static inline const char *bwrap_path(void)
@@ -196,18 +187,26 @@ static const struct guest_run limits = {
 	.landlock = 1,
 };
 
+/* Its filter is the caller's to close. */
+static inline struct guest_run command(const char *interpreter, const char *arg)
+{
+	struct guest_run r = limits;
+
+	r.interpreter = sv_of(interpreter);
+	r.args[r.nargs++] = sv_of(arg);
+	r.env[r.nenv++] = SV("PATH=/usr/bin:/bin");
+	r.env[r.nenv++] = SV("HOME=/workspace");
+	r.env[r.nenv++] = SV("LANG=C.UTF-8");
+	r.filter_fd = filter_memfd();
+	return r;
+}
+
 static inline void send_zygote(struct box *b, const char *interpreter,
 			       const char *driver)
 {
-	struct guest_zygote z = {.run = limits};
+	struct guest_zygote z = {.run = command(interpreter, "-I")};
 	static struct ipc_msg m;
 
-	z.run.interpreter = sv_of(interpreter);
-	z.run.args[z.run.nargs++] = SV("-I");
-	z.run.env[z.run.nenv++] = SV("PATH=/usr/bin:/bin");
-	z.run.env[z.run.nenv++] = SV("HOME=/workspace");
-	z.run.env[z.run.nenv++] = SV("LANG=C.UTF-8");
-	z.run.filter_fd = filter_memfd();
 	z.driver_fd = memfd_of(driver);
 	z.object_fd =
 		fd_memfd("cell", cell_blob, (size_t)(cell_blob_end - cell_blob), NULL);
@@ -244,53 +243,13 @@ static inline void open_box(struct box *b, const char *interpreter, const char *
 	fd_close(&line[1]);
 }
 
-/* The next record but GUEST_UP. */
-static inline struct told next_told(struct box *b)
-{
-	struct pollfd p = {b->ctl, POLLIN, 0};
-	struct told got = {.fds = {-1, -1}};
-	static struct ipc_msg m;
-	bool bad = false;
-
-	do
-		if (poll(&p, 1, LONG_MS) != 1 || ipc_recv(b->ctl, &m, NULL) != 1)
-			return got;
-	while (m.type == GUEST_UP);
-	got.id = m.id;
-	if (m.type == GUEST_CELL_MADE) {
-		got.fds[0] = ipc_take_fd(&m);
-		got.fds[1] = ipc_take_fd(&m);
-	} else if (m.type == GUEST_FAILED) {
-		ipc_get_cstr(&m, got.stage, sizeof(got.stage));
-		got.sys = ipc_get_u32(&m);
-	} else if (m.type == GUEST_ENDED) {
-		got.status = ipc_get_u32(&m);
-		got.when_us = ipc_get_u64(&m);
-	} else {
-		bad = m.type != GUEST_ZYGOTE_UP;
-	}
-	got.type = bad || !ipc_end(&m) ? 0 : m.type;
-	ipc_finish(&m);
-	return got;
-}
-
-static inline bool is_told(const struct told *got, uint32_t type, uint64_t id)
-{
-	const bool good = got->type == type && got->id == id;
-
-	if (!good)
-		printf("# got %u of %llu: %s %u status %x\n", got->type,
-		       (unsigned long long)got->id, got->stage, got->sys, got->status);
-	return good;
-}
-
 static inline bool open_zygote(struct box *b)
 {
 	struct told got;
 
 	open_box(b, "/usr/bin/python3", SHORT_DRIVER);
-	got = next_told(b);
-	return is_told(&got, GUEST_ZYGOTE_UP, 1);
+	got = told_next(b->ctl);
+	return told_is(&got, GUEST_ZYGOTE_UP, 1);
 }
 
 /* True when bwrap has ended, which it does last. */
@@ -336,11 +295,11 @@ static inline void order_cell(struct box *b, struct test_cell *c)
 
 static inline bool await_made(struct box *b, struct test_cell *c)
 {
-	struct told got = next_told(b);
+	struct told got = told_next(b->ctl);
 
-	c->pidfd = got.fds[0];
-	c->workspace = got.fds[1];
-	return is_told(&got, GUEST_CELL_MADE, c->id);
+	c->pidfd = got.pidfd;
+	c->workspace = got.workspace;
+	return told_is(&got, GUEST_CELL_MADE, c->id);
 }
 
 static inline bool await_ready(const struct test_cell *c)
@@ -392,9 +351,9 @@ static inline void give_code(const struct test_cell *c, const char *code)
 /* Its wait status; -1: something else was told. */
 static inline int await_ended(struct box *b, const struct test_cell *c)
 {
-	struct told got = next_told(b);
+	struct told got = told_next(b->ctl);
 
-	return is_told(&got, GUEST_ENDED, c->id) ? (int)got.status : -1;
+	return told_is(&got, GUEST_ENDED, c->id) ? (int)got.status : -1;
 }
 
 static inline void close_cell(struct test_cell *c)
@@ -404,21 +363,6 @@ static inline void close_cell(struct test_cell *c)
 	fd_close(&c->err);
 	fd_close(&c->pidfd);
 	fd_close(&c->workspace);
-}
-
-/* Everything up to the end of a pipe: it comes when nobody is left who could write. */
-static inline const char *all_of(int fd)
-{
-	static char text[70000];
-	struct pollfd p = {fd, POLLIN, 0};
-	size_t n = 0;
-	ssize_t k;
-
-	while (n < sizeof(text) - 1 && poll(&p, 1, LONG_MS) == 1 &&
-	       (k = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
-		n += (size_t)k;
-	text[n] = '\0';
-	return text;
 }
 
 /* A cell's whole life: its status, and in *ret_out what it has written, until the next call. */
@@ -440,6 +384,62 @@ static inline int run(struct box *b, const char *code, const char **ret_out)
 		*ret_out = out;
 	close_cell(&c);
 	return status;
+}
+
+/* What a program of its own has written, in a sandbox of the same kind. Takes r's filter. */
+static inline const char *cold(struct guest_run r, const char *code)
+{
+	struct box b = {.pid = -1};
+	static struct ipc_msg m;
+	int line[2], o[2], e[2];
+	bool ended = false;
+	const char *out;
+
+	must(!fd_socketpair(line, NULL) && !fd_pipe(o, NULL) && !fd_pipe(e, NULL));
+	b.ctl = line[0];
+	r.out_fd = o[1], r.err_fd = e[1];
+	r.code_fd = memfd_of(code);
+	r.input_fd = r.stdin_fd = -1;
+	ipc_start(&m, GUEST_RUN, 1);
+	guest_put_run(&m, &r);
+	must(!ipc_send(b.ctl, &m, NULL));
+	start_box(&b, line[1]);
+	fd_close(&line[1]);
+	fd_close(&o[1]);
+	fd_close(&e[1]);
+	fd_close(&r.filter_fd);
+	fd_close(&r.code_fd);
+	out = all_of(e[0]);
+	if (*out)
+		printf("# %s\n", out);
+	out = all_of(o[0]);
+	while (ipc_recv(b.ctl, &m, NULL) == 1) {
+		ended = m.type == GUEST_ENDED;
+		ipc_finish(&m);
+		if (ended) /* the guest waits for it */
+			shutdown(b.ctl, SHUT_WR);
+	}
+	ok(ended, "a program of its own has run");
+	fd_close(&o[0]);
+	fd_close(&e[0]);
+	await_box(&b);
+	return out;
+}
+
+/* In how many lines they differ. */
+static inline unsigned differences(const char *cold_text, const char *warm_text)
+{
+	struct sv x = sv_of(cold_text), y = sv_of(warm_text), one, other;
+	bool more_x = true, more_y = true;
+	unsigned n = 0;
+
+	while (sv_cut(&x, '\n', &more_x, &one) & sv_cut(&y, '\n', &more_y, &other))
+		if (!sv_eq(one, other)) {
+			printf("# cold: " SV_FMT "\n# warm: " SV_FMT "\n", SV_ARG(one),
+			       SV_ARG(other));
+			n++;
+		}
+	return n + more_x + more_y;
 }
 
 static inline void send_kill(struct box *b, uint64_t id)

@@ -8,6 +8,8 @@
 #include "sandbox/guest/guest.h"
 #include "sandbox/launch/launch.h"
 #include "tests/lib/tap.h"
+#include "tests/unit/sandbox/guest/told.h"
+#include "tests/unit/sandbox/plan_of.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,17 +22,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define LONG_MS 60000
-
-struct told {
-	uint32_t type;	/* 0: the guest has gone, or said what cannot be read */
-	uint64_t id;
-	uint32_t status;
-	char stage[48];
-	uint32_t sys;
-	int pidfd, workspace;	/* owned */
-};
 
 struct test_cell {
 	struct launch_cell cell;
@@ -61,57 +52,6 @@ static inline int open_host(const int *image)
 	return open_host_at(0, image);
 }
 
-static inline struct plan *plan_of(enum pol_tool tool, const char *language,
-				   const struct pol_limits *limits)
-{
-	static union {
-		max_align_t align;
-		char bytes[4096];
-	} storage;
-	struct pol_policy policy = *pol_default();
-	struct pol_request req = {.tool = tool, .language = sv_of(language)};
-	struct pol_context ctx = {&policy, &launch_facts(host)->host, "test"};
-	struct plan *p = NULL;
-	struct err e = {0};
-
-	must(pol_plan_size() <= sizeof(storage));
-	if (limits)
-		policy.limits = *limits;
-	if (pol_plan_make(storage.bytes, &req, &ctx, &p, &e))
-		printf("# %s\n", e.cause);
-	return p;
-}
-
-/* The next record but GUEST_UP. */
-static inline struct told next_told(void)
-{
-	struct pollfd p = {box.ctl, POLLIN, 0};
-	struct told got = {.pidfd = -1, .workspace = -1};
-	static struct ipc_msg m;
-	bool bad = false;
-
-	do
-		if (poll(&p, 1, LONG_MS) != 1 || ipc_recv(box.ctl, &m, NULL) != 1)
-			return got;
-	while (m.type == GUEST_UP);
-	got.id = m.id;
-	if (m.type == GUEST_CELL_MADE) {
-		got.pidfd = ipc_take_fd(&m);
-		got.workspace = ipc_take_fd(&m);
-	} else if (m.type == GUEST_FAILED) {
-		ipc_get_cstr(&m, got.stage, sizeof(got.stage));
-		got.sys = ipc_get_u32(&m);
-	} else if (m.type == GUEST_ENDED) {
-		got.status = ipc_get_u32(&m);
-		ipc_get_u64(&m);
-	} else {
-		bad = m.type != GUEST_ZYGOTE_UP;
-	}
-	got.type = bad || !ipc_end(&m) ? 0 : m.type;
-	ipc_finish(&m);
-	return got;
-}
-
 static inline void say_complaints(void)
 {
 	char text[2000];
@@ -123,13 +63,10 @@ static inline void say_complaints(void)
 
 static inline bool is_told(const struct told *got, uint32_t type, uint64_t id)
 {
-	const bool good = got->type == type && got->id == id;
+	const bool good = told_is(got, type, id);
 
-	if (!good) {
-		printf("# got %u of %llu: %s %u status %x\n", got->type,
-		       (unsigned long long)got->id, got->stage, got->sys, got->status);
+	if (!good)
 		say_complaints();
-	}
 	return good;
 }
 
@@ -142,7 +79,7 @@ static inline bool open_zygote(const struct plan *plan)
 		printf("# %s\n", e.cause);
 		return false;
 	}
-	got = next_told();
+	got = told_next(box.ctl);
 	launch_sandbox_up(&box);
 	return is_told(&got, GUEST_ZYGOTE_UP, 1);
 }
@@ -211,7 +148,7 @@ static inline bool make_cell(struct test_cell *c)
 		printf("# %s\n", e.cause);
 		return false;
 	}
-	got = next_told();
+	got = told_next(box.ctl);
 	c->pidfd = got.pidfd;
 	c->workspace = got.workspace;
 	if (is_told(&got, GUEST_CELL_MADE, c->cell.id) && await_ready(c))
@@ -231,25 +168,10 @@ static inline bool give_code(struct test_cell *c, const char *code)
 	return false;
 }
 
-/* Everything up to the end of a pipe: it comes when nobody is left who could write. */
-static inline const char *all_of(int fd)
-{
-	static char text[70000];
-	struct pollfd p = {fd, POLLIN, 0};
-	size_t n = 0;
-	ssize_t k;
-
-	while (n < sizeof(text) - 1 && poll(&p, 1, LONG_MS) == 1 &&
-	       (k = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
-		n += (size_t)k;
-	text[n] = '\0';
-	return text;
-}
-
 /* Its wait status; -1: something else was told. */
 static inline int await_ended(const struct test_cell *c)
 {
-	struct told got = next_told();
+	struct told got = told_next(box.ctl);
 
 	return is_told(&got, GUEST_ENDED, c->cell.id) ? (int)got.status : -1;
 }

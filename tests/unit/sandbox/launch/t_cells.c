@@ -58,7 +58,9 @@ static void is_confined(void)
 		"print(any(caps), s['Seccomp'].strip(), s['NoNewPrivs'].strip(), s['Groups'].strip() == '')\n"
 		"print(pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name, "
 		"pwd.getpwuid(os.getuid()).pw_dir)\n"
-		"print(os.getuid() == os.geteuid() == os.stat('/workspace').st_uid, os.getuid() >= 2000)\n"
+		"ids = {*os.getresuid(), *os.getresgid(), os.stat('/workspace').st_uid, "
+		"os.stat('/workspace').st_gid}\n"
+		"print(ids == {os.getuid()}, os.getuid() >= 2000)\n"
 		"print(*resource.getrlimit(resource.RLIMIT_NOFILE), *resource.getrlimit(resource.RLIMIT_CORE))\n"
 		"print(sorted(k for k in os.environ if 'FUMEHOOD' in k or 'PRELOAD' in k))\n"
 		"print(os.environ['HOME'], os.environ['PYTHONUTF8'])\n";
@@ -241,6 +243,30 @@ static void is_killed(void)
 	ok(run_cell("pass", NULL, NULL) == 0, "it was no other's");
 }
 
+static bool cgroup_empty(void *arg)
+{
+	return launch_cgroup_is_empty(arg);
+}
+
+/* By its cgroup, where there is one. */
+static void is_killed_past_the_guest(void)
+{
+	struct test_cell c;
+
+	if (!has_cgroups())
+		return;
+	must(make_cell(&c) && give_code(&c, "import os, signal\n"
+					    "os.fork()\n"
+					    "os.write(1, b'x')\n"
+					    "signal.pause()\n"));
+	must(read(c.out, (char[1]){0}, 1) == 1 && read(c.out, (char[1]){0}, 1) == 1);
+	must(!syscall(SYS_pidfd_send_signal, box.guest_pidfd, SIGSTOP, NULL, 0));
+	launch_cell_kill(&box, &c.cell);
+	ok(await(cgroup_empty, &c.cell.cgroup), "also where the guest does not hear");
+	must(!syscall(SYS_pidfd_send_signal, box.guest_pidfd, SIGCONT, NULL, 0));
+	ok(await_ended(&c) == SIGKILL && close_cell(&c), "which tells it when it does");
+}
+
 static void is_not_used(void)
 {
 	AUTO_FD code = fd_memfd("test", "print(1)", 8, NULL);
@@ -249,7 +275,7 @@ static void is_not_used(void)
 
 	must(order_cell(&c, &e));
 	ok(launch_cell_run(&c.cell, code, -1, &e), "no code before it is ready");
-	must(next_told().type == GUEST_CELL_MADE && await_ready(&c));
+	must(told_next(box.ctl).type == GUEST_CELL_MADE && await_ready(&c));
 	ok(launch_cell_ready(&c.cell) == 0, "nothing else is on its line");
 	fd_close(&c.cell.line);
 	ok(await_ended(&c) == 0 && !*all_of(c.out) && close_cell(&c),
@@ -280,7 +306,7 @@ static void are_all_taken(void)
 /* Of an interpreter that each cell starts for itself. */
 static void waits_for_its_program(void)
 {
-	const struct plan *plan = plan_of(POL_RUN_CODE, "javascript", NULL);
+	const struct plan *plan = plan_of(host, POL_RUN_CODE, "javascript", NULL);
 	AUTO_FD given = fd_memfd("test", "given", 5, NULL);
 	AUTO_FD code = -1;
 	static const char reads[] =
@@ -326,7 +352,7 @@ static void waits_for_its_program(void)
 
 static void all_of_one(void)
 {
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", NULL)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", NULL)));
 	runs();
 	reads();
 	is_confined();
@@ -334,6 +360,7 @@ static void all_of_one(void)
 	is_counted();
 	has_limits();
 	is_killed();
+	is_killed_past_the_guest();
 	is_not_used();
 	are_all_taken();
 	ok(close_zygote(), "nothing of it is left");

@@ -9,7 +9,7 @@
 
 static struct plan *python(void)
 {
-	return plan_of(POL_RUN_CODE, "python", NULL);
+	return plan_of(host, POL_RUN_CODE, "python", NULL);
 }
 
 static void is_refused(void)
@@ -21,11 +21,11 @@ static void is_refused(void)
 		   launch_zygote_driver("javascript")->ahead &&
 		   !launch_zygote_driver("bash") && !launch_zygote_driver(""),
 	   "the table says which runtimes have a zygote");
-	ok(launch_zygote(host, plan_of(POL_RUN_CODE, "bash", NULL), &s, &e) &&
+	ok(launch_zygote(host, plan_of(host, POL_RUN_CODE, "bash", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
 	   "a language without");
 	err_clear(&e);
-	ok(launch_zygote(host, plan_of(POL_RUN_COMMAND, "", NULL), &s, &e) &&
+	ok(launch_zygote(host, plan_of(host, POL_RUN_COMMAND, "", NULL), &s, &e) &&
 		   e.code == ERR_INVALID,
 	   "a command");
 }
@@ -114,24 +114,25 @@ static void ends_with_cells(void)
 /* One after the other in the same cgroup, unless something has happened there. */
 static void reuses_cgroups(void)
 {
+	struct pol_limits small = pol_default()->limits;
 	struct test_cell c;
 	char name[sizeof(c.cell.cgroup.name)];
 
 	if (launch_facts(host)->cgroup != LAUNCH_CG_V1)
 		return;
-	must(open_zygote(python()) && make_cell(&c));
+	small.processes = 2;
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", &small)) &&
+	     make_cell(&c));
 	memcpy(name, c.cell.cgroup.name, sizeof(name));
 	must(give_code(&c, "print(1)") && await_ended(&c) == 0 && close_cell(&c));
 	must(make_cell(&c));
 	ok(!strcmp(name, c.cell.cgroup.name) && box.zygote->nspares == 0,
 	   "a cgroup is used again");
-	must(give_code(
-		&c,
-		"import os\n"
-		"try:\n"
-		"    for i in range(200):\n"
-		"        if os.fork() == 0: os.wait() if 0 else __import__('time').sleep(1000)\n"
-		"except OSError: pass\n"));
+	must(give_code(&c, "import os\n"
+			   "try:\n"
+			   "    if os.fork() == 0: __import__('time').sleep(1000)\n"
+			   "    os.fork()\n"
+			   "except OSError: pass\n"));
 	must(await_ended(&c) == 0);
 	ok(close_cell(&c) && box.zygote->nspares == 0,
 	   "not when a limit was reached in it");
@@ -158,7 +159,7 @@ static void bump_into_limits(void)
 	small.memory_bytes = 64 << 20;
 	small.processes = 10;
 	small.open_files = 77;
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", &small)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", &small)));
 	ok(run_cell(
 		   "import resource\nprint(*resource.getrlimit(resource.RLIMIT_NOFILE))",
 		   &out, NULL) == 0 &&
@@ -204,7 +205,7 @@ static void are_counted_apart(void)
 	int status;
 
 	small.processes = 10;
-	must(open_zygote(plan_of(POL_RUN_CODE, "python", &small)));
+	must(open_zygote(plan_of(host, POL_RUN_CODE, "python", &small)));
 	must(make_cell(&c));
 	snprintf(stays, sizeof(stays), "%ssignal.pause()\n", forks);
 	must(give_code(&c, stays));

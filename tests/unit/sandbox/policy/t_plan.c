@@ -233,6 +233,70 @@ static void test_compiled(void)
 	   "what is missing is named by its package: %s", e.remediation);
 }
 
+/* The plan of python's in `where`, as this caller's under this policy. */
+static const struct plan *plan_in(void *where, const struct pol_policy *policy,
+				  const char *principal, const char *language)
+{
+	const struct pol_request req = {.tool = POL_RUN_CODE,
+					.language = sv_of(language),
+					.has_timeout = true,
+					.timeout_ms = policy->max_wall_ms};
+	const struct pol_context ctx = {policy, &host, principal};
+	struct plan *p = NULL;
+
+	must(!pol_plan_make(where, &req, &ctx, &p, NULL));
+	return p;
+}
+
+static bool shares(const struct pol_policy *policy, const char *principal,
+		   const char *language)
+{
+	static alignas(max_align_t) char other[4096];
+	const struct plan *a = plan_of(python);
+	const struct plan *b = plan_in(other, policy, principal, language);
+
+	must(a && pol_plan_shares_cells(a, b) == pol_plan_shares_cells(b, a));
+	return pol_plan_shares_cells(a, b);
+}
+
+/* Cells that were made for one run are given to another. */
+static void test_cells(void)
+{
+	static const struct {
+		const char *what;
+		size_t at, size;
+		bool shared;
+	} rows[] = {
+#define LIMIT(name, shared)                                                            \
+	{#name, offsetof(struct pol_limits, name),                                     \
+	 sizeof(((struct pol_limits *)0)->name), shared}
+		LIMIT(wall_ms, true),	       LIMIT(output_bytes, true),
+		LIMIT(processes, false),       LIMIT(cpu_millis, false),
+		LIMIT(open_files, false),      LIMIT(memory_bytes, false),
+		LIMIT(workspace_bytes, false), LIMIT(tmp_bytes, false),
+#undef LIMIT
+	};
+	static const char *const others[] = {"javascript", "ruby", "perl", "php",
+					     "lua"};
+	size_t all = 0;
+
+	ok(shares(pol_default(), "local:1", "python"), "the same may have them");
+	ok(!shares(pol_default(), "local:2", "python"), "another caller may not");
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		ok(!shares(pol_default(), "local:1", others[i]), "nor %s", others[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct pol_policy policy = *pol_default();
+
+		all += rows[i].size;
+		/* one less, whatever its size */
+		--*((char *)&policy.limits + rows[i].at);
+		ok(shares(&policy, "local:1", "python") == rows[i].shared,
+		   "who has another %s may%s", rows[i].what,
+		   rows[i].shared ? "" : " not");
+	}
+	ok(all == sizeof(struct pol_limits), "there is no limit beside these");
+}
+
 static void install(unsigned i)
 {
 	const struct pol_runtime *rt = &pol_runtimes[i];
@@ -258,5 +322,6 @@ int main(void)
 	test_sessions();
 	test_in_session();
 	test_compiled();
+	test_cells();
 	return tap_done();
 }

@@ -14,10 +14,10 @@
 /* python has one where `zygotes` says so; with `cells_ahead` each cell starts an interpreter */
 static bool launch_fails;
 static struct launch_usage usage;
-static bool zygotes, cells_ahead, cells_fail, run_fails, cells_dead;
+static bool zygotes, cells_ahead, cells_fail, cells_unwatched, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
-static unsigned zygotes_made, cells_made, cells_killed, cells_gone;
-static int cell_line[64];	/* the test's end of each, by id */
+static unsigned zygotes_made, cells_made, cells_run, cells_killed, cells_gone;
+static int cell_line[2048];	/* the test's end of each, by id */
 
 const struct launch_driver *launch_zygote_driver(const char *runtime)
 {
@@ -62,6 +62,8 @@ int launch_cell_make(struct launch_host *h, struct launch_sandbox *zygote,
 	must(!fd_socketpair(p, e) && !fd_set_nonblock(p[0]) && !fd_set_nonblock(p[1]));
 	*ret = (struct launch_cell){
 		.id = o->id, .line = p[0], .cgroup = {.ndirs = 1, .oom_event = -1}};
+	if (cells_unwatched) /* epoll takes no file */
+		ret->cgroup.oom_event = fd_memfd("event", "", 0, e);
 	must(o->id < ARRAY_LEN(cell_line));
 	cell_line[o->id] = p[1];
 	cells_made++;
@@ -82,6 +84,7 @@ int launch_cell_run(struct launch_cell *c, int code_fd, int stdin_fd, struct err
 	must(code_fd >= 0);
 	if (run_fails)
 		return err_set(e, ERR_LOST, "the cell has gone");
+	cells_run++;
 	return write(c->line, "c", 1) == 1 ? 0 : -1;
 }
 
@@ -105,6 +108,7 @@ bool launch_cell_gone(struct launch_host *h, struct launch_cell *c)
 		return false;
 	fd_close(&c->line);
 	fd_close(&cell_line[c->id]);
+	fd_close(&c->cgroup.oom_event);
 	cells_gone++;
 	return true;
 }

@@ -442,7 +442,7 @@ static struct sup_run *ask_for_file(int fd)
 static void test_burst(void)
 {
 	unsigned wrong = 0, n = 0, sent;
-	struct sup_run *r;
+	struct sup_run *r, *late;
 	uint64_t got, last;
 	struct ipc_msg m;
 	const int file = fd_memfd("code", "x", 1, NULL);
@@ -454,6 +454,8 @@ static void test_burst(void)
 	r = ask_for_file(file);
 	ok(!wrong && r && r->unsent, "more than fit are taken, and wait");
 	must(next(&last) == SUP_RUN);
+	late = ask();
+	ok(late && late->unsent, "who finds room then is not before them");
 	for (n = 1; n < sent + 1001;)
 		if (next(&got) == SUP_RUN) {
 			wrong += got != ++last;
@@ -467,6 +469,7 @@ static void test_burst(void)
 	ipc_finish(&m);
 	turn();
 	ok(!r->unsent && fcntl(file, F_GETFD) < 0, "which are kept no longer");
+	must(next(&got) == SUP_RUN && got == late->id);
 	ok(!next(&got), "once each");
 	front_down();
 }

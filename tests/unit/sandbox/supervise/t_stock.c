@@ -1,120 +1,7 @@
 /* Cells that wait for one-shot runs, and what becomes of a run that has one, with a guest that does what the test wants. */
-#include "tests/unit/sandbox/supervise/fake_call.h"
-
-#include "sandbox/supervise/stock.h"
+#include "tests/unit/sandbox/supervise/stock_test.h"
 
 #include <signal.h>
-
-static void begin_warm(void)
-{
-	up(SUP_AUTH_LOCAL);
-	k.warm_cells = 24;
-	zygotes = true;
-	cells_ahead = false;
-	cells_fail = run_fails = cells_dead = false;
-	zygotes_made = cells_made = cells_killed = cells_gone = 0;
-}
-
-/* A run of its own: its intent is written, so that it starts. */
-static struct run *run_one(uint64_t id, const char *language, uint64_t timeout_ms)
-{
-	struct wire_run w = {.tool = POL_RUN_CODE,
-			     .language = sv_of(language),
-			     .has_timeout = timeout_ms > 0,
-			     .timeout_ms = (int64_t)timeout_ms,
-			     .code_fd = fd_memfd("code", "x", 1, NULL),
-			     .input_fd = -1,
-			     .stdin_fd = -1};
-
-	auth_run(&k, id, &w);
-	turn();
-	must(written(LED_INTENT));
-	return run_find(&k, id);
-}
-
-static void zygote_says(uint32_t type, uint64_t id, uint64_t status)
-{
-	AUTO_FD any = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	AUTO_FD dir = workspace();
-	struct ipc_msg m;
-
-	ipc_start(&m, type, id);
-	if (type == GUEST_CELL_MADE) {
-		ipc_put_fd(&m, any);
-		ipc_put_fd(&m, dir);
-	} else if (type == GUEST_ENDED) {
-		ipc_put_u32(&m, (uint32_t)status);
-		ipc_put_u64(&m, loop_now_us());
-	} else if (type == GUEST_FAILED) {
-		ipc_put_sv(&m, SV("fork"));
-		ipc_put_u32(&m, (uint32_t)status);
-	}
-	must(!ipc_send(zygote_guest, &m, NULL));
-	turn();
-}
-
-static void make_ready(uint64_t id)
-{
-	zygote_says(GUEST_CELL_MADE, id, 0);
-	must(write(cell_line[id], "r", 1) == 1);
-	turn();
-}
-
-static bool starts(uint64_t id)
-{
-	const bool good = told_start(SUP_ACCEPTED, id);
-
-	close_start();
-	return good;
-}
-
-/* There is no launch_sandbox here: whoever goes the cold way is refused. */
-static bool went_cold(uint64_t id)
-{
-	return starts(id) && written(LED_OUTCOME) &&
-	       refused(SUP_REFUSED, id, ERR_INTERNAL);
-}
-
-/* The zygote is up, and its first cells wait. */
-static struct stock *warm_up(void)
-{
-	run_one(1, "python", 0);
-	must(k.stocks && went_cold(1));
-	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
-	for (uint64_t id = 1; id <= cells_made; id++)
-		make_ready(id);
-	must(k.stocks->state == STOCK_UP);
-	return k.stocks;
-}
-
-static void end_warm(void)
-{
-	cells_dead = gone_now = true;
-	while (k.stocks) {
-		struct stock *st = k.stocks;
-
-		stock_break(st, "the test is over");
-		st->child_ended = true;
-		st->timer.on_due(&st->timer);
-		turn();
-	}
-	fd_close(&zygote_guest);
-	down();
-}
-
-/* All that the cell had is dead, and that is seen. */
-static void dies(struct run *r)
-{
-	cells_dead = true;
-	if (r->timer.armed)
-		r->timer.on_due(&r->timer);
-	turn();
-}
-
-static bool finishes(uint64_t id)
-{
-	return written(LED_OUTCOME) && ended(id, &got);
-}
 
 static void test_first(void)
 {
@@ -155,6 +42,30 @@ static void test_ordinary(void)
 	turn();
 	ok(cells_gone == 1 && cells_made == 4 && cells_in(st, CELL_MAKING, false) == 2,
 	   "the cell goes, and others are made: one more is wanted");
+	end_warm();
+}
+
+/* What a cell has no way to be given. */
+static void test_not_plain(void)
+{
+	struct wire_run w = plain("python", 0);
+
+	begin_warm();
+	warm_up();
+	w.open_stdin = true;
+	run_this(2, &w);
+	ok(went_cold(2), "who is given stdin bit by bit runs cold");
+	w = plain("python", 0);
+	w.input_fd = fd_memfd("input", "x", 1, NULL);
+	run_this(3, &w);
+	ok(went_cold(3), "and who has files or arguments");
+	w = plain("python", 0);
+	w.stdin_fd = fd_memfd("stdin", "x", 1, NULL);
+	ok(run_this(4, &w)->cell && starts(4),
+	   "who has a stdin that is there does not");
+	zygote_says(GUEST_ENDED, run_find(&k, 4)->cell->id, 0);
+	dies(run_find(&k, 4));
+	must(finishes(4));
 	end_warm();
 }
 
@@ -210,8 +121,7 @@ static void test_waits(void)
 
 	begin_warm();
 	st = warm_up();
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	r = run_one(4, "python", 0);
 	ok(r && r->cell && r->state == RUN_STARTING && cells_made == 3 &&
 		   !type_at(front),
@@ -229,12 +139,11 @@ static void test_waits(void)
 	ok(finishes(6) && got.status == SUP_CANCELLED &&
 		   cells_in(st, CELL_MAKING, false) >= 1,
 	   "who does not want it any more leaves it to another");
-	for (uint64_t id = 2; id <= 4; id++) {
-		r = run_find(&k, id);
-		zygote_says(GUEST_ENDED, r->cell->id, 0);
-		dies(r);
-		must(finishes(id));
-	}
+	both_end();
+	r = run_find(&k, 4);
+	zygote_says(GUEST_ENDED, r->cell->id, 0);
+	dies(r);
+	must(finishes(4));
 	end_warm();
 }
 
@@ -246,16 +155,11 @@ static void test_retired(void)
 
 	begin_warm();
 	st = warm_up();
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	r = run_one(4, "python", 0);
 	must(r && r->cell && r->state == RUN_STARTING);
 	stock_retire(st);
-	for (uint64_t id = 2; id <= 3; id++) {
-		zygote_says(GUEST_ENDED, run_find(&k, id)->cell->id, 0);
-		dies(run_find(&k, id));
-		must(finishes(id));
-	}
+	both_end();
 	ok(st->state == STOCK_RETIRED, "a retired one stays while a run waits for it");
 	r->evidence.reason = VERDICT_CANCEL;
 	run_event(r, EV_STOP);
@@ -296,23 +200,26 @@ static void test_ahead(void)
 	cells_ahead = true;
 	st = warm_up();
 	ok(cells_made == 2, "two are made");
-	must(run_one(2, "python", 0) && run_one(3, "python", 0) && starts(2) &&
-	     starts(3));
+	two_run();
 	run_one(4, "python", 0);
 	ok(went_cold(4) && cells_made == 2,
 	   "when all are taken a run goes cold, and no other is ordered for it");
-	for (uint64_t id = 2; id <= 3; id++) {
-		r = run_find(&k, id);
-		zygote_says(GUEST_ENDED, r->cell->id, 0);
-		dies(r);
-		must(finishes(id));
-	}
+	both_end();
 	turn();
 	ok(st->wanted == 4 && cells_made == 4,
 	   "more are wanted, but two at a time are made");
 	r = run_one(5, "python", 0);
 	ok(r && r->cell && r->cell->id == 3 && r->state == RUN_STARTING,
 	   "a run waits for the one that was begun first");
+	r = run_one(6, "python", 0);
+	ok(r && r->cell && r->cell->id == 4 && r->state == RUN_STARTING,
+	   "the next for the other");
+	run_one(7, "python", 0);
+	ok(went_cold(7) && cells_made == 4, "and then there is none");
+	r->evidence.reason = VERDICT_CANCEL;
+	run_event(r, EV_STOP);
+	must(finishes(6));
+	r = run_find(&k, 5);
 	make_ready(3);
 	ok(r->state == RUN_RUNNING && starts(5) && cells_made == 5,
 	   "it starts when that is ready, which is when the next is begun");
@@ -320,17 +227,6 @@ static void test_ahead(void)
 	dies(r);
 	must(finishes(5));
 	end_warm();
-}
-
-static void test_ahead_budget(void)
-{
-	begin_warm();
-	cells_ahead = true;
-	k.warm_cells = 1;
-	warm_up();
-	ok(cells_made == 1, "such a cell takes the place of several, but one there is");
-	end_warm();
-	k.warm_cells = 24;
 }
 
 /* Node without what it is held by: it looks for its program, finds none and ends. */
@@ -374,6 +270,18 @@ static void test_run_fails(void)
 	run_one(2, "python", 0);
 	ok(went_cold(2),
 	   "a cell that does not take the code costs nothing: it runs cold");
+	end_warm();
+}
+
+/* Who runs cold has been given to nobody before. */
+static void test_not_watched(void)
+{
+	begin_warm();
+	cells_unwatched = true;
+	warm_up();
+	run_one(2, "python", 0);
+	ok(went_cold(2) && !cells_run,
+	   "nor does one whose memory cannot be watched: it has not had the code");
 	end_warm();
 }
 
@@ -443,6 +351,8 @@ static void test_lies(void)
 		uint64_t id;
 	} rows[] = {{"a second end", GUEST_ENDED, 1},
 		    {"an end as of a session", GUEST_CALL_ENDED, 2},
+		    {"that what runs was not made", GUEST_FAILED, 2},
+		    {"that it was made twice", GUEST_CELL_MADE, 2},
 		    {"being up again", GUEST_ZYGOTE_UP, 0}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -500,16 +410,17 @@ int main(void)
 	must(freopen("/dev/null", "w", stderr));
 	test_first();
 	test_ordinary();
+	test_not_plain();
 	test_not_dead();
 	test_killed();
 	test_waits();
 	test_retired();
 	test_late_word();
 	test_ahead();
-	test_ahead_budget();
 	test_ahead_in_vain();
 	test_open_files();
 	test_run_fails();
+	test_not_watched();
 	test_made_in_vain();
 	test_cannot_be_made();
 	test_lies();
