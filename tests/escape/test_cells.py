@@ -365,6 +365,24 @@ def test_what_is_looked_for_in_a_zygote_can_be_seen_in_a_cell(root_looks, mark):
     assert cells.cancel(run)
 
 
+def test_zygote_and_guest_are_nobodys_to_look_into(root_looks):
+    """Memory of who is not dumpable is the host's root's; of a program it is the program's own."""
+    def whose(pid):
+        return os.stat(f"/proc/{pid}/mem").st_uid, int(lab.status_of(pid)["Uid"].split()[0])
+
+    def cells_are_their_own():
+        try:
+            found = [whose(pid) for pid in of_kind(root_looks, "cell")]
+        except OSError:     # one has ended meanwhile
+            return False
+        return found and all(owner == uid for owner, uid in found)
+
+    root_looks.python("pass")
+    assert lab.eventually(cells_are_their_own, 10)
+    ours = [whose(pid) for pid in zygotes(root_looks) + of_kind(root_looks, "guest")]
+    assert len(ours) >= 2 and all(owner == 0 != uid for owner, uid in ours), ours
+
+
 def test_no_process_of_ours_holds_a_descriptor_of_a_user_namespace(root_looks):
     """By which who has a capability in it could enter it, or make another one's child of it."""
     cells = root_looks

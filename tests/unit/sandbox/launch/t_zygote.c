@@ -115,6 +115,7 @@ static void ends_with_cells(void)
 static void reuses_cgroups(void)
 {
 	struct pol_limits small = pol_default()->limits;
+	AUTO_FD held = -1;
 	struct test_cell c;
 	char name[sizeof(c.cell.cgroup.name)];
 
@@ -136,6 +137,12 @@ static void reuses_cgroups(void)
 	must(await_ended(&c) == 0);
 	ok(close_cell(&c) && box.zygote->nspares == 0,
 	   "not when a limit was reached in it");
+	must(make_cell(&c));
+	held = fcntl(c.workspace, F_DUPFD_CLOEXEC, 0);
+	must(give_code(&c, "open('f', 'wb').write(bytes(2 << 20))"));
+	must(await_ended(&c) == 0);
+	ok(close_cell(&c) && box.zygote->nspares == 0,
+	   "nor while files of its program are memory there");
 	ok(close_zygote(), "the others go with the zygote");
 }
 
