@@ -55,7 +55,7 @@ GUESTSRC := $(filter-out $(addprefix sandbox/guest/,cell.c ahead.c line.c),$(sor
 # what is preloaded into an interpreter to make it a zygote: it brings no C library, it takes the one that is there
 CELLFL  := $(BASEFL) $(WARN) -Os -g $(HARD) -fPIC -shared -nostdlib -fvisibility=hidden -ffunction-sections \
            -fdata-sections -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack
-CELLSRC := $(addprefix sandbox/guest/,cell.c line.c serve.c confine.c frame.c frame_cell.c tell.c) \
+CELLSRC := $(addprefix sandbox/guest/,cell.c line.c rehearse.c serve.c confine.c frame.c frame_cell.c tell.c) \
            $(addprefix sandbox/base/,mem.c sv.c err.c fd.c ipc.c buf.c landlock.c)
 # and into one that is to wait for its program
 AHEADSRC := $(addprefix sandbox/guest/,ahead.c line.c) $(addprefix sandbox/base/,mem.c sv.c err.c fd.c buf.c)

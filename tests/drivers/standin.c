@@ -1,4 +1,4 @@
-/* standin.c: takes fork() over as cell.so does, without rooms or confinement: what test_zygote.py drives.
+/* standin.c: takes fork() and sched_yield() over as cell.so does, without rooms or confinement: what test_zygote.py drives.
  *
  * On the socket that STANDIN names: "F" and a folder, with the cell's line, stdout and stderr as descriptors, is
  * answered with a pid; "W" and a pid with {wait status, calls of _exit() since the last fork}. On its line a cell says "r" and waits
@@ -138,6 +138,11 @@ pid_t fork(void)
 	if (line >= 0)
 		return await_program();
 	return orders < 0 ? real() : serve(real);
+}
+
+int sched_yield(void)
+{
+	return line >= 0 ? await_program() : 0;
 }
 
 void _exit(int status)

@@ -7,7 +7,7 @@ it looks for main.py, and its own end.  Three stages:
    `sitecustomize`: a ZIP archive in a memfd, first in PYTHONPATH.  The object that takes fork() over is preloaded again.
 2. As `sitecustomize` it takes itself out of the way, lets the real one run, and leaves a hook at the end of `sys.path_hooks`.
 3. When all of the start has been done, the interpreter asks these hooks whether main.py is a folder or an archive.  There the
-   zygote imports, warms up and forks: os.fork() returns the first time in a confined cell, the second time when the
+   zygote imports, warms up and forks: os.fork() returns in a confined cell, os.sched_yield() there when the
    program is descriptor 3.  The program becomes /workspace/main.py, the hook says no, and the interpreter opens it, runs
    it and ends.  No frame, no module and no name of ours is below the program or beside it.
 
@@ -23,6 +23,7 @@ import sys
 
 MAIN = "main.py"
 OBJECT = "/proc/self/fd/5"      # these two as of zygote.h
+REHEARSAL = 30                  # a descriptor, as of rehearse.h
 MARK = "FUMEHOOD_ZYGOTE"
 PRELOAD = "FUMEHOOD_PRELOAD"    # names of modules; none: DEFAULT
 DEFAULT = """
@@ -135,10 +136,13 @@ def become_zygote(path):
     shelf.close()
     known.learn(shelf)
     shelf.import_nothing()
-    touch(known)
     gc.collect()
     gc.freeze()
     known.mark = [known]
+    rehearsal = os.memfd_create("rehearsal")
+    os.write(rehearsal, b"def f(x):\n    return x + 1\nprint(f'{f(1)}')\n")
+    os.dup2(rehearsal, REHEARSAL, False)
+    os.close(rehearsal)
     os.fork()
     try:
         os.close(hook.stderr)
@@ -150,24 +154,31 @@ def become_zygote(path):
     vars(main).update(vars(old))
     sys.modules["__main__"] = main
     del main, old
-    touch(known)
-    os.fork()
+    os.sched_yield()
     renew(shelf)
-    with open(3, "rb", 0) as file:
-        program = file.read()
-    with open(path, "wb", 0) as file:
-        rest = memoryview(program)
-        while rest:
-            rest = rest[file.write(rest):]
-        if program.startswith((b"#!", b"\177ELF")):     # as the guest makes it
-            os.fchmod(file.fileno(), 0o755)
-    known.program = program
+    known.program = program = take_program(path)
     if b"PK\5\6" not in program:
         return None
     try:
         return sys.modules["zipimport"].zipimporter(path)
     except ImportError:
         return None
+
+
+def take_program(path):
+    """Moves it to where it belongs, and returns it."""
+    size, parts = os.fstat(3).st_size, []
+    while part := os.read(3, size):
+        parts.append(part)
+    os.close(3)
+    program = b"".join(parts)
+    # as the guest makes it
+    mode = 0o777 if program.startswith((b"#!", b"\177ELF")) else 0o666
+    file, rest = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), program
+    while rest:
+        rest = rest[os.write(file, rest):]
+    os.close(file)
+    return program
 
 
 class Deaf:
@@ -205,13 +216,6 @@ def warm_up(known):
             del linecache.cache[name]
     for name in set(sys.modules) - before:
         del sys.modules[name]
-
-
-def touch(known):
-    """In a cell, of what every program writes to, the pages that cost it more time than they cost here: each is
-    memory for as long as the cell waits, and CPU time whoever pays for it."""
-    exec(compile(b"str(1)\n", "<warm>", "exec"), {"__name__": "__main__", "__builtins__": sys.modules["builtins"]})
-    known.is_silent()
 
 
 ALL = b'''

@@ -204,11 +204,73 @@ static void test_before_the_code(void)
 	close_box(&b);
 }
 
+/* Eight MiB that the zygote has written to, and a program that does so again. */
+#define WRITES "for i in range(0, len(big), 4096): big[i] = 2"
+#define BIG_DRIVER(rehearsal)                                                          \
+	"import mmap, os, resource\n"                                                  \
+	"big = mmap.mmap(-1, 8 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"        \
+	"for i in range(0, len(big), 4096): big[i] = 1\n" rehearsal "os.fork()\n"      \
+	"os.sched_yield()\n"                                                           \
+	"with open(3, 'rb') as f:\n"                                                   \
+	"    code = f.read()\n"                                                        \
+	"open('main.py', 'wb').write(code)\n"                                          \
+	"was, before = big[0], resource.getrusage(0).ru_minflt\n"                      \
+	"exec(code)\n"                                                                 \
+	"many = resource.getrusage(0).ru_minflt - before > 1000\n"                     \
+	"fds = sorted(os.listdir('/proc/self/fd'))\n"                                  \
+	"print(was, big[-4096], 'many' if many else 'few', *fds, flush=True)\n"        \
+	"os._exit(0)\n"
+#define REHEARSES(program)                                                             \
+	"fd = os.memfd_create('rehearsal')\n"                                          \
+	"os.write(fd, b\"" program "\")\n"                                             \
+	"os.dup2(fd, 30, False)\n"                                                     \
+	"os.close(fd)\n"
+#define A_LINE "\\n" /* within a string of the driver's */
+
+static const struct {
+	const char *what, *driver, *out;
+} rehearsals[] = {
+	{"without a rehearsal its first write to a page is a fault", BIG_DRIVER(""),
+	 "1 2 many 0 1 2 3\n"},
+	{"with one the pages are its own before, with the zygote's bytes in them",
+	 BIG_DRIVER(REHEARSES(WRITES)), "1 2 few 0 1 2 3\n"},
+	{"one that fails is as none", BIG_DRIVER(REHEARSES("1 / 0")),
+	 "1 2 many 0 1 2 3\n"},
+	{"so is one that is killed",
+	 BIG_DRIVER(REHEARSES("import signal; os.kill(os.getpid(), 9)")),
+	 "1 2 many 0 1 2 3\n"},
+	{"what has gone since is passed over",
+	 BIG_DRIVER(REHEARSES("more = bytearray(4 << 20)" A_LINE WRITES)),
+	 "1 2 few 0 1 2 3\n"},
+};
+
+static void test_rehearsal(void)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(rehearsals); i++) {
+		const char *out;
+		struct test_cell c;
+		struct told got;
+		struct box b;
+
+		open_box(&b, "/usr/bin/python3", rehearsals[i].driver);
+		got = told_next(b.ctl);
+		must(told_is(&got, GUEST_ZYGOTE_UP, 1) && make_cell(&b, &c));
+		give_code(&c, WRITES);
+		ok(await_ended(&b, &c) == 0, "a cell that writes to much");
+		out = all_of(c.out);
+		ok(!strcmp(out, rehearsals[i].out), "%s", rehearsals[i].what);
+		ok(!strcmp(all_of(c.err), ""), "and says nothing else");
+		close_cell(&c);
+		close_box(&b);
+	}
+}
+
 int main(void)
 {
 	test_same_bounds();
 	test_processes();
 	test_nothing_is_carried_over();
 	test_before_the_code();
+	test_rehearsal();
 	return tap_done();
 }
