@@ -16,6 +16,9 @@
 #define AGE_US (900 * 1000000ull)
 #define MAX_MADE 1000 /* cells, then hash seed and addresses are renewed */
 #define MAX_STOCKS 8
+/* So long without a run before another may have its place. With more callers than places all would be begun anew all the
+ * time, which costs more than the cold path of each of their runs. */
+#define USED_US (10 * 1000000ull)
 #define MAX_FAILURES 4 /* then this host will make none */
 /* Of a sandbox, eight control groups for its next cells among them; and of a cell that waits. */
 #define FDS_PER_STOCK 140
@@ -70,12 +73,13 @@ static unsigned waiting(const struct keeper *k)
 /* The place of the one that was of no use for longest, if all are taken. */
 static bool make_place(struct keeper *k)
 {
+	const uint64_t now = loop_now_us();
 	struct stock *oldest = NULL;
 	unsigned n = 0;
 
 	for (struct stock *s = k->stocks; s; s = s->next) {
 		n++;
-		if (s->state <= STOCK_UP && !taken(s) &&
+		if (s->state <= STOCK_UP && !taken(s) && now - s->used_us > USED_US &&
 		    (!oldest || s->used_us < oldest->used_us))
 			oldest = s;
 	}
@@ -368,6 +372,15 @@ static void look_for_end(struct stock *s)
 	stock_settle(s); /* or when the last of its cells has gone */
 }
 
+/* Where there is no place for two, that of the old one is for who asks next. */
+static void renew(struct stock *s)
+{
+	if (make_place(s->k))
+		begin(s->k, s->plan); /* which retires this one when it is up */
+	else if (s->state == STOCK_UP)
+		stock_retire(s);
+}
+
 static void upkeep(struct stock *s)
 {
 	const uint64_t now = loop_now_us();
@@ -379,9 +392,8 @@ static void upkeep(struct stock *s)
 	if (now - s->used_us > IDLE_US)
 		stock_retire(s);
 	else if ((s->made > MAX_MADE || now - s->born_us > AGE_US) &&
-		 !find(s->k, s->plan, s) && now >= s->k->stock_not_before_us &&
-		 make_place(s->k))
-		begin(s->k, s->plan); /* which retires this one when it is up */
+		 !find(s->k, s->plan, s) && now >= s->k->stock_not_before_us)
+		renew(s);
 }
 
 static void on_timer(struct loop_timer *t)
