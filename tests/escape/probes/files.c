@@ -262,7 +262,8 @@ static void lease_own_file(struct finding *f, const struct probe *p)
 	int fd = open(p->path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
 
 	/* the kernel reads 32 bits of the command */
-	judge_path(f, fd < 0 ? -1 : syscall(SYS_fcntl, fd, F_SETLEASE | p->nr, F_RDLCK));
+	judge_path(f,
+		   fd < 0 ? -1 : syscall(SYS_fcntl, fd, F_SETLEASE | p->nr, F_RDLCK));
 	unlink(p->path);
 }
 
