@@ -143,13 +143,11 @@ static void up(struct stock *s)
 /* False: it may not say that, or not now. */
 static bool guest_record(struct stock *s, struct ipc_msg *m)
 {
-	if (m->type == GUEST_UP) {
-		launch_sandbox_up(&s->sandbox);
-		return true;
-	}
 	if (s->state != STOCK_STARTING)
 		return cell_record(s, m);
-	if (m->type == GUEST_ZYGOTE_UP && ipc_end(m))
+	if (m->type == GUEST_UP)
+		launch_sandbox_up(&s->sandbox);
+	else if (m->type == GUEST_ZYGOTE_UP && ipc_end(m))
 		up(s);
 	else if (m->type == GUEST_FAILED)
 		guest_failed(s, m);

@@ -506,7 +506,11 @@ static void test_lies(void)
 		uint64_t id;
 	} rows[] = {{"a second end", GUEST_ENDED, 1},
 		    {"an end as of a session", GUEST_CALL_ENDED, 2},
-		    {"being up again", GUEST_ZYGOTE_UP, 0}};
+		    {"being up again", GUEST_ZYGOTE_UP, 0},
+		    {"the guest itself again", GUEST_UP, 0},
+		    {"a cell made twice", GUEST_CELL_MADE, 1},
+		    {"the end of none there is", GUEST_ENDED, 60},
+		    {"one not made that nobody ordered", GUEST_FAILED, 60}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		struct run *r;
