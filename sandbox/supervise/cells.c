@@ -234,6 +234,15 @@ struct cell *cell_order(struct stock *s)
 	return NULL;
 }
 
+bool cell_drop(struct stock *s)
+{
+	struct cell *c = find_free(s, CELL_READY);
+
+	if (c)
+		let_go(c);
+	return c != NULL;
+}
+
 /* --- what the guest says ---------------------------------------------------------------------- */
 
 static bool made(struct cell *c, struct ipc_msg *m)

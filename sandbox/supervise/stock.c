@@ -61,13 +61,48 @@ static unsigned taken(const struct stock *s)
 	       cells_in(s, CELL_TAKEN, true);
 }
 
+static unsigned weight(const struct stock *s)
+{
+	return s->ahead ? WEIGHT_AHEAD : 1;
+}
+
 static unsigned waiting(const struct keeper *k)
 {
 	unsigned n = 0;
 
 	for (const struct stock *s = k->stocks; s; s = s->next)
-		n += ready_or_soon(s) * (s->ahead ? WEIGHT_AHEAD : 1);
+		n += ready_or_soon(s) * weight(s);
 	return n;
+}
+
+static bool is_used(const struct stock *s)
+{
+	return s->state == STOCK_UP && loop_now_us() - s->used_us <= USED_US;
+}
+
+/* How many are to wait in it: all that are in use have the same part of the budget, those that are not keep what nobody
+ * else needs. */
+static unsigned allowed(const struct stock *s)
+{
+	unsigned users = 0, part;
+
+	for (const struct stock *o = s->k->stocks; o; o = o->next)
+		users += is_used(o);
+	if (!users || !is_used(s))
+		return 0;
+	part = s->k->warm_cells / users / weight(s);
+	if (!part)
+		part = 1;
+	return s->wanted < part ? s->wanted : part;
+}
+
+static bool another_is_short(const struct stock *s)
+{
+	const struct stock *o = s->k->stocks;
+
+	while (o && (o == s || ready_or_soon(o) >= allowed(o)))
+		o = o->next;
+	return o && waiting(s->k) + weight(o) > s->k->warm_cells;
 }
 
 /* The place of the one that was of no use for longest, if all are taken. */
@@ -212,7 +247,7 @@ static void on_refill(struct loop_timer *t)
 {
 	struct stock *s = t->arg;
 
-	while (s->state == STOCK_UP && ready_or_soon(s) < s->wanted &&
+	while (s->state == STOCK_UP && ready_or_soon(s) < allowed(s) &&
 	       (!s->ahead || cells_in(s, CELL_MAKING, false) < MAKING_AHEAD) &&
 	       waiting(s->k) < s->k->warm_cells && cell_order(s))
 		;
@@ -386,6 +421,9 @@ static void upkeep(struct stock *s)
 	loop_timer_set(&s->k->loop, &s->timer, UPKEEP_MS);
 	if (now - s->used_us > QUIET_US && s->wanted > MIN_WANTED)
 		s->wanted--;
+	if (another_is_short(s))
+		while (ready_or_soon(s) > allowed(s) && cell_drop(s))
+			;
 	stock_refill_in(s, 0);
 	if (now - s->used_us > IDLE_US)
 		stock_retire(s);

@@ -327,6 +327,45 @@ static void test_places(void)
 	end_warm();
 }
 
+/* Two callers, and a budget that the first has used up. */
+static void test_parts(void)
+{
+	struct stock *first, *second;
+	int guest_of_first;
+
+	begin_warm();
+	zygotes_stay = true;
+	k.warm_cells = 8;
+	first = warm_up();
+	first->wanted = 8;
+	stock_refill_in(first, 0);
+	turn();
+	for (uint64_t id = 3; id <= cells_made; id++)
+		make_ready(id);
+	ok(cells_in(first, CELL_READY, false) == 8, "one alone has all of the budget");
+	guest_of_first = zygote_guest;
+	must(goes_cold_for(9, "b"));
+	second = k.stocks;
+	zygote_says(GUEST_ZYGOTE_UP, 0, 0);
+	ok(second->state == STOCK_UP && !cells_in(second, CELL_MAKING, false),
+	   "then another has nothing of it");
+	first->timer.on_due(&first->timer);
+	ok(cells_in(first, CELL_READY, false) == 4, "until the first is left its part");
+	second->timer.on_due(&second->timer);
+	turn();
+	ok(cells_in(second, CELL_MAKING, false) == 2, "and the other has cells made");
+	first->timer.on_due(&first->timer);
+	ok(cells_in(first, CELL_READY, false) == 4, "what nobody needs it keeps");
+	second->wanted = 8;
+	first->used_us = 0;
+	first->timer.on_due(&first->timer);
+	ok(!cells_in(first, CELL_READY, false), "one not in use has no part");
+	zygotes_stay = false;
+	end_warm();
+	fd_close(&guest_of_first);
+	k.warm_cells = 24;
+}
+
 /* A cgroup that is empty is believed before the guest has said so. */
 static void test_late_word(void)
 {
@@ -572,6 +611,7 @@ int main(void)
 	test_waits();
 	test_retired();
 	test_places();
+	test_parts();
 	test_late_word();
 	test_ahead();
 	test_ahead_budget();
