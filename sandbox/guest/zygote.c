@@ -14,77 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEAVE_MS 50 /* to the keeper, for what it does at once */
-#define ABOVE_ALL 768 /* descriptors of the guest: up to nine for each cell */
-
 /* --- what happens to a cell -------------------------------------------------------------------- */
-
-/* The life of a fork that closes the oldest n as the last one: when the guest has. It keeps nothing else open meanwhile, such
- * as a pipe whose end somebody waits for. */
-static _Noreturn void close_last(const struct zygote *z, uint32_t n, const int line[2])
-{
-	const int heard = fcntl(line[0], F_DUPFD, ABOVE_ALL);
-	char byte;
-
-	for (uint32_t i = 0; i < n; i++)
-		fcntl(z->left[i].mounts, F_DUPFD, ABOVE_ALL);
-	close(line[1]);
-	close_range(0, ABOVE_ALL - 1, 0);
-	while (read(heard, &byte, 1) < 0 && errno == EINTR)
-		;
-	_exit(0);
-}
-
-/* Three file systems with all inodes in use take 200 ms, and the guest has other cells. */
-static void close_oldest(struct zygote *z, uint32_t n)
-{
-	int line[2] = {-1, -1};
-	long pid = -1;
-
-	/* without a signal, so that it is told from other children */
-	if (!fd_pipe(line, NULL))
-		pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
-	if (!pid)
-		close_last(z, n, line);
-	z->closers += pid > 0;
-	for (uint32_t i = 0; i < n; i++)
-		fd_close(&z->left[i].mounts);
-	z->nleft -= n;
-	memmove(z->left, z->left + n, z->nleft * sizeof(*z->left));
-	fd_close(&line[0]);
-	fd_close(&line[1]);
-}
-
-/* For a while yet: the keeper has a descriptor of the workspace, and is to close it first. */
-static void leave_mounts(struct zygote *z, int fd)
-{
-	if (fd < 0)
-		return;
-	if (z->nleft == GUEST_CELLS)
-		close_oldest(z, GUEST_CELLS / 2);
-	z->left[z->nleft].mounts = fd;
-	z->left[z->nleft++].since_us = guest_now_us();
-}
-
-/* Closes those left long enough ago; how long to wait for the next, or for who closes them, in ms. */
-static int close_mounts(struct zygote *z)
-{
-	const uint64_t now = guest_now_us();
-	uint32_t n = 0;
-
-	while (n < z->nleft && now - z->left[n].since_us >= LEAVE_MS * 1000u)
-		n++;
-	if (n)
-		close_oldest(z, n);
-	while (z->closers && waitpid(-1, NULL, (int)__WCLONE | WNOHANG) > 0)
-		z->closers--;
-	return z->nleft || z->closers ? LEAVE_MS : -1;
-}
 
 static void bury(struct zygote *z, struct cell *c)
 {
 	struct ipc_msg m;
 
+	(void)z;
 	if (c->told) {
 		ipc_start(&m, GUEST_ENDED, c->id);
 		ipc_put_u32(&m, c->status);
@@ -93,7 +29,7 @@ static void bury(struct zygote *z, struct cell *c)
 	} else {
 		tell_failed(c->id, &c->failure);
 	}
-	leave_mounts(z, fd_steal(&c->mounts));
+	fd_close(&c->mounts);
 	c->state = CELL_FREE;
 }
 
@@ -152,7 +88,7 @@ static void do_made(struct zygote *z, struct cell *c)
 		give_up(z, c, "open the workspace", errno);
 		return;
 	}
-	c->mounts = room_mounts(&c->room);
+	c->mounts = mounts_hold(z->mounts, &c->room);
 	c->state = CELL_LIVE;
 	c->told = true;
 	ipc_start(&m, GUEST_CELL_MADE, c->id);
@@ -353,7 +289,7 @@ static void round_of(struct zygote *z)
 
 	for (unsigned i = 0; i < GUEST_CELLS; i++)
 		p[THE_CELLS + i] = (struct pollfd){watched(&z->cells[i]), POLLIN, 0};
-	if (poll(p, WATCHES, close_mounts(z)) < 0) {
+	if (poll(p, WATCHES, -1) < 0) {
 		if (errno == EINTR)
 			return;
 		_exit(1);
@@ -519,7 +455,7 @@ static int arm(struct zygote *z, const struct guest_zygote *g, struct failure *f
 
 _Noreturn void zygote_main(uint64_t id, struct guest_zygote *g)
 {
-	static struct zygote z = {.pidfd = -1, .line = -1};
+	static struct zygote z = {.pidfd = -1, .line = -1, .mounts = -1};
 	struct failure f = {.sys = 0};
 	struct ipc_msg m;
 
@@ -531,6 +467,7 @@ _Noreturn void zygote_main(uint64_t id, struct guest_zygote *g)
 	fd_close(&g->run.filter_fd);
 	fd_close(&g->driver_fd);
 	fd_close(&g->object_fd);
+	z.mounts = mounts_begin();
 	ipc_start(&m, GUEST_ZYGOTE_UP, id);
 	tell(&m);
 	for (;;)

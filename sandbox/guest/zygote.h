@@ -86,7 +86,7 @@ struct cell {
 	struct room room;		/* pidfd -1: reaped */
 	int ready_fd;			/* owned; of the room, in CELL_ROOM */
 	int pidfd;			/* owned, during EV_CELL_MADE; the cell's */
-	int mounts;			/* owned; the room's, which it survives */
+	int mounts;			/* owned; when it closes, the room's are let go (mounts.c); -1: with the room */
 	bool owed;			/* the zygote has a word to say */
 	bool told;			/* GUEST_CELL_MADE */
 	uint32_t status;
@@ -97,13 +97,15 @@ struct cell {
 struct zygote {
 	struct guest_run base;		/* limits, landlock */
 	int pidfd, line;		/* owned */
+	int mounts;			/* owned; the line of mounts_begin() */
 	struct cell cells[GUEST_CELLS];
-	struct {
-		int mounts;		/* owned; of a room that has gone */
-		uint64_t since_us;
-	} left[GUEST_CELLS];		/* the oldest first */
-	uint32_t nleft, closers;	/* closers: children that close some */
 };
+
+/* mounts.c: a child of the guest's that takes down what rooms have mounted. Its line, or -1: then that is done by whatever of a
+ * room ends last. */
+int mounts_begin(void);
+/* Has it hold the room's; until what is returned closes, which may be -1: it does not. */
+int mounts_hold(int line, const struct room *room);
 
 /* Never returns: ends with the keeper, or with the zygote. z's fds are taken. */
 _Noreturn void zygote_main(uint64_t id, struct guest_zygote *z);

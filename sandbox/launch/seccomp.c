@@ -6,12 +6,15 @@
  * Not allowed on purpose: user namespaces, mounts, ptrace and process_vm_*, keyrings, bpf, perf,
  * userfaultfd, modules, kexec, clocks, SysV IPC and message queues, aio, quota, swap, splice tee
  * vmsplice (the page-cache write bugs of 2026 start there), mknod, chown, mlock, real-time
- * scheduling. sendfile and copy_file_range stay: cp, Python and Node need them. */
+ * scheduling, leases on files (who opens one waits for its holder, up to 45 s, and files that sandboxes share may belong
+ * to their user), children for one's parent (that is the guest, or the zygote of other runs; such a child, unreaped, keeps
+ * its room from ending). sendfile and copy_file_range stay: cp, Python and Node need them. */
 #include "sandbox/base/fd.h"
 #include "sandbox/base/mem.h"
 #include "sandbox/launch/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -20,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* words, grouped */
@@ -104,7 +108,7 @@ static const unsigned long ioctls[] = {
 
 #define CLONE_FORBIDDEN                                                                \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |    \
-	 CLONE_NEWUTS | CLONE_NEWCGROUP | 0x80 /* CLONE_NEWTIME */)
+	 CLONE_NEWUTS | CLONE_NEWCGROUP | 0x80 /* CLONE_NEWTIME */ | CLONE_PARENT)
 
 /* Calls libseccomp 2.5 cannot name; the numbers are the same on every architecture. */
 static int resolve(const char *name)
@@ -219,15 +223,23 @@ static int add_arguments(scmp_filter_ctx x)
  * open_tree_attr 467). */
 #define NEWEST_KNOWN 467
 
+#define FCNTL_SETDELEG (F_SETLEASE + 16) /* a lease of another kind, since Linux 6.19 */
+
 /* Before libseccomp's program: numbers nobody knew when this was written do not exist. The x32
- * bit is left to libseccomp, which kills. */
+ * bit is left to libseccomp, which kills. Of fcntl() two commands are refused, of which the kernel reads 32 bits; as
+ * rules for libseccomp it would be one for each of all others. */
 static const struct sock_filter preamble[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 4),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 9),
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 2, 0),
+	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 7, 0),
 	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NEWEST_KNOWN, 0, 1),
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 4),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETLEASE, 1, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FCNTL_SETDELEG, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 };
 
 static int export_program(scmp_filter_ctx x, struct sock_fprog *ret, struct err *e)

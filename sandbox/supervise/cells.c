@@ -234,17 +234,28 @@ struct cell *cell_order(struct stock *s)
 	return NULL;
 }
 
+bool cell_drop(struct stock *s)
+{
+	struct cell *c = find_free(s, CELL_READY);
+
+	if (c)
+		let_go(c);
+	return c != NULL;
+}
+
 /* --- what the guest says ---------------------------------------------------------------------- */
 
 static bool made(struct cell *c, struct ipc_msg *m)
 {
-	if (c->made || c->state != CELL_MAKING)
-		return c->state == CELL_GOING;
-	c->program_pidfd = ipc_take_fd(m);
-	c->workspace_fd = ipc_take_fd(m);
-	if (!ipc_end(m))
+	AUTO_FD pidfd = ipc_take_fd(m), workspace = ipc_take_fd(m);
+
+	if (!ipc_end(m) || c->made || c->ended)
 		return false;
 	c->made = true;
+	if (c->state != CELL_MAKING) /* nobody wants it any more */
+		return true;
+	c->program_pidfd = fd_steal(&pidfd);
+	c->workspace_fd = fd_steal(&workspace);
 	try_ready(c);
 	return true;
 }
@@ -299,9 +310,9 @@ bool cell_record(struct stock *s, struct ipc_msg *m)
 {
 	struct cell *c = find(s, m->id);
 
-	if (!c) /* it has gone meanwhile */
-		return m->type == GUEST_CELL_MADE || m->type == GUEST_ENDED ||
-		       m->type == GUEST_FAILED;
+	/* its end is told last, and once; until then it is there */
+	if (!c)
+		return false;
 	switch (m->type) {
 	case GUEST_CELL_MADE:
 		return made(c, m);

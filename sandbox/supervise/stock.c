@@ -15,6 +15,9 @@
 #define AGE_US (900 * 1000000ull)
 #define MAX_MADE 1000 /* cells, then hash seed and addresses are renewed */
 #define MAX_STOCKS 8
+/* So long without a run before another may have its place. With more callers than places all would be begun anew all the
+ * time, which costs more than the cold path of each of their runs. */
+#define USED_US (10 * 1000000ull)
 #define MAX_FAILURES 4 /* then this host will make none */
 /* Of a sandbox, eight control groups for its next cells among them; and of a cell that waits. */
 #define FDS_PER_STOCK 140
@@ -56,24 +59,60 @@ static unsigned taken(const struct stock *s)
 	       cells_in(s, CELL_TAKEN, true);
 }
 
+static unsigned weight(const struct stock *s)
+{
+	return s->ahead ? WEIGHT_AHEAD : 1;
+}
+
 static unsigned waiting(const struct keeper *k)
 {
 	unsigned n = 0;
 
 	for (const struct stock *s = k->stocks; s; s = s->next)
-		n += ready_or_soon(s) * (s->ahead ? WEIGHT_AHEAD : 1);
+		n += ready_or_soon(s) * weight(s);
 	return n;
+}
+
+static bool is_used(const struct stock *s)
+{
+	return s->state == STOCK_UP && loop_now_us() - s->used_us <= USED_US;
+}
+
+/* How many are to wait in it: all that are in use have the same part of the budget, those that are not keep what nobody
+ * else needs. */
+static unsigned allowed(const struct stock *s)
+{
+	unsigned users = 0, part;
+
+	for (const struct stock *o = s->k->stocks; o; o = o->next)
+		users += is_used(o);
+	if (!users || !is_used(s))
+		return 0;
+	part = s->k->warm_cells / users / weight(s);
+	if (!part)
+		part = 1;
+	return s->wanted < part ? s->wanted : part;
+}
+
+static bool another_is_short(const struct stock *s)
+{
+	const struct stock *o = s->k->stocks;
+
+	while (o && (o == s || ready_or_soon(o) >= allowed(o)))
+		o = o->next;
+	return o && waiting(s->k) + weight(o) > s->k->warm_cells;
 }
 
 /* The place of the one that was of no use for longest, if all are taken. */
 static bool make_place(struct keeper *k)
 {
+	const uint64_t now = loop_now_us();
 	struct stock *oldest = NULL;
 	unsigned n = 0;
 
 	for (struct stock *s = k->stocks; s; s = s->next) {
 		n++;
-		if (s->state <= STOCK_UP && !taken(s) &&
+		if (s->state <= STOCK_UP && !taken(s) && now - s->used_us > USED_US &&
 		    (!oldest || s->used_us < oldest->used_us))
 			oldest = s;
 	}
@@ -138,13 +177,11 @@ static bool guest_record(void *arg, struct ipc_msg *m)
 {
 	struct stock *s = arg;
 
-	if (m->type == GUEST_UP) {
-		launch_sandbox_up(&s->sandbox);
-		return true;
-	}
 	if (s->state != STOCK_STARTING)
 		return cell_record(s, m);
-	if (m->type == GUEST_ZYGOTE_UP && ipc_end(m))
+	if (m->type == GUEST_UP)
+		launch_sandbox_up(&s->sandbox);
+	else if (m->type == GUEST_ZYGOTE_UP && ipc_end(m))
 		up(s);
 	else if (m->type == GUEST_FAILED)
 		guest_failed(s, m);
@@ -199,7 +236,7 @@ static void on_refill(struct loop_timer *t)
 {
 	struct stock *s = t->arg;
 
-	while (s->state == STOCK_UP && ready_or_soon(s) < s->wanted &&
+	while (s->state == STOCK_UP && ready_or_soon(s) < allowed(s) &&
 	       (!s->ahead || cells_in(s, CELL_MAKING, false) < MAKING_AHEAD) &&
 	       waiting(s->k) < s->k->warm_cells && cell_order(s))
 		;
@@ -361,6 +398,15 @@ static void look_for_end(struct stock *s)
 	stock_settle(s); /* or when the last of its cells has gone */
 }
 
+/* Where there is no place for two, that of the old one is for who asks next. */
+static void renew(struct stock *s)
+{
+	if (make_place(s->k))
+		begin(s->k, s->plan); /* which retires this one when it is up */
+	else if (s->state == STOCK_UP)
+		stock_retire(s);
+}
+
 static void upkeep(struct stock *s)
 {
 	const uint64_t now = loop_now_us();
@@ -368,13 +414,15 @@ static void upkeep(struct stock *s)
 	loop_timer_set(&s->k->loop, &s->timer, UPKEEP_MS);
 	if (now - s->used_us > QUIET_US && s->wanted > MIN_WANTED)
 		s->wanted--;
+	if (another_is_short(s))
+		while (ready_or_soon(s) > allowed(s) && cell_drop(s))
+			;
 	stock_refill_in(s, 0);
 	if (now - s->used_us > IDLE_US)
 		stock_retire(s);
 	else if ((s->made > MAX_MADE || now - s->born_us > AGE_US) &&
-		 !find(s->k, s->plan, s) && now >= s->k->stock_not_before_us &&
-		 make_place(s->k))
-		begin(s->k, s->plan); /* which retires this one when it is up */
+		 !find(s->k, s->plan, s) && now >= s->k->stock_not_before_us)
+		renew(s);
 }
 
 static void on_timer(struct loop_timer *t)

@@ -19,7 +19,7 @@
  * cell is our own code; from then on it is hostile, and can do no more than end itself.
  *
  * How many wait: `wanted` grows with each cell that is taken and shrinks with time, between MIN and MAX; all stocks
- * together keep to a budget. They are made when the taking is over and done with, not while a run waits for its answer. */
+ * together keep to a budget, of which no one that is in use has more than its part while another is short. They are made when the taking is over and done with, not while a run waits for its answer. */
 #ifndef SANDBOX_SUPERVISE_STOCK_H
 #define SANDBOX_SUPERVISE_STOCK_H
 
@@ -80,6 +80,7 @@ void stock_settle(struct stock *s);	/* a cell has gone: may free it */
 void stock_failed(struct stock *s);	/* a cell could not be made: may end it, but does not free it */
 void stock_break(struct stock *s, const char *why);	/* something in it is out of order */
 struct cell *cell_order(struct stock *s);	/* NULL: it could not be */
+bool cell_drop(struct stock *s);	/* one that waits for any run; false: none does */
 bool cell_record(struct stock *s, struct ipc_msg *m);	/* false: the guest may not say that */
 void cells_end(struct stock *s);	/* its sandbox is being killed */
 unsigned cells_in(const struct stock *s, enum cell_state state, bool with_run);

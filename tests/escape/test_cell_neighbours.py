@@ -1,4 +1,7 @@
 """Programs in cells of one zygote beside each other, and what they may do to it, to the guest and to the keeper."""
+import collections
+import contextlib
+import glob
 import os
 import secrets
 
@@ -213,6 +216,22 @@ def test_guest_does_not_take_apart_what_programs_leave(warm_server):
         warm_server.python("pass")      # which it has heard of when it is through with what was before
         times.append(time_of(guests) - before)
     assert times[1] < times[0] + 30_000_000, times
+
+
+def test_only_one_that_nobody_waits_for_holds_the_mounts_of_rooms(warm_server, neighbour):
+    """A room's init begins with the guest's descriptors: closing the last one of another's mounts would be its work."""
+    if not lab.IS_ROOT:
+        skip("only root sees the descriptors of processes that are not dumpable")
+    neighbour("")
+    warm_server.python("pass")
+    rooms = {os.readlink(f"/proc/{pid}/ns/mnt") for pid in of_kind(warm_server, "room")}
+    held = collections.defaultdict(set)
+    for pid, status in family(warm_server).items():
+        for path in glob.glob(f"/proc/{pid}/fd/*"):
+            with contextlib.suppress(OSError):
+                if (at := os.readlink(path)).startswith("mnt:"):
+                    held[status["Name"]].add(at)
+    assert set(held) == {"mounts"} and held["mounts"] & rooms, held
 
 
 def test_session_is_not_taken_apart_by_the_keeper(server):

@@ -94,7 +94,7 @@ def snapshot(server):
     return collections.Counter(found.values()), descriptors, len(cells.cgroups(server.proc.pid))
 
 
-IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, room=1, python3=2)
+IDLE = collections.Counter(fumehood=3, bwrap=1, guest=1, mounts=1, room=1, python3=2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root sees the descriptors of all")

@@ -226,6 +226,8 @@ const struct probe probes_calls[] = {
 	{.id = "S-07.clone_ipc", .run = clone_flags, .nr = CLONE_NEWIPC},
 	{.id = "S-07.clone_uts", .run = clone_flags, .nr = CLONE_NEWUTS},
 	{.id = "S-07.clone_cgroup", .run = clone_flags, .nr = CLONE_NEWCGROUP},
+	/* a child of the guest's, or of the zygote's */
+	{.id = "S-07.clone_parent", .run = clone_flags, .nr = CLONE_PARENT},
 	{.id = "S-07.clone_high_bits",
 	 .run = clone_flags,
 	 .nr = CLONE_NEWUSER | CLONE_HIGH},

@@ -256,6 +256,17 @@ static void lease_shared_inode(struct finding *f, const struct probe *p)
 	judge_path(f, fd < 0 ? -1 : fcntl(fd, F_SETLEASE, F_RDLCK));
 }
 
+/* Who opens such a file waits for its holder: those of a sandbox's /etc, and of an image, may belong to its user. */
+static void lease_own_file(struct finding *f, const struct probe *p)
+{
+	int fd = open(p->path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
+
+	/* the kernel reads 32 bits of the command */
+	judge_path(f,
+		   fd < 0 ? -1 : syscall(SYS_fcntl, fd, F_SETLEASE | p->nr, F_RDLCK));
+	unlink(p->path);
+}
+
 static void watch_shared_folder(struct finding *f, const struct probe *p)
 {
 	int in = inotify_init1(IN_CLOEXEC);
@@ -359,6 +370,11 @@ const struct probe probes_files[] = {
 	{.id = "F-14.lease_shared_inode",
 	 .run = lease_shared_inode,
 	 .path = "/usr/bin/true"},
+	{.id = "F-14.lease_own_file", .run = lease_own_file, .path = "leased"},
+	{.id = "F-14.lease_high_bits",
+	 .run = lease_own_file,
+	 .path = "leased",
+	 .nr = 1L << 32},
 	{.id = "F-15.inotify_shared_folder",
 	 .run = watch_shared_folder,
 	 .path = "/usr/bin"},

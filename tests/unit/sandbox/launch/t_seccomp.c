@@ -8,6 +8,7 @@
 #include "tests/lib/tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -278,16 +279,16 @@ static void check_architectures(void)
 
 static void check_clone(void)
 {
-	static const uint64_t namespaces[] = {
+	static const uint64_t forbidden[] = {
 		CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-		CLONE_NEWUSER, CLONE_NEWPID,	CLONE_NEWNET};
+		CLONE_NEWUSER, CLONE_NEWPID,	CLONE_NEWNET, CLONE_PARENT};
 	static const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES |
 				       CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
 				       CLONE_SETTLS | CLONE_PARENT_SETTID |
 				       CLONE_CHILD_CLEARTID;
 
-	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
-		uint64_t f = namespaces[i];
+	for (size_t i = 0; i < ARRAY_LEN(forbidden); i++) {
+		uint64_t f = forbidden[i];
 
 		ok(call(SYS_clone, f | SIGCHLD, 0, 0) == REFUSE(EPERM), "clone(%#jx)",
 		   (uintmax_t)f);
@@ -303,6 +304,22 @@ static void check_clone(void)
 	ok(call(SYS_clone, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, 0, 0) ==
 		   ALLOW,
 	   "clone as glibc's fork");
+}
+
+/* All commands there are but two: who opens a file waits for its lease. */
+static void check_fcntl(void)
+{
+	bool all = true;
+
+	for (uint64_t cmd = 0; cmd < 2048; cmd++) {
+		const bool lease = cmd == F_SETLEASE || cmd == F_SETLEASE + 16;
+		const uint32_t want = lease ? REFUSE(EPERM) : ALLOW;
+
+		if (call(SYS_fcntl, 3, cmd, 0) != want ||
+		    call(SYS_fcntl, 3, cmd | HIGH, 0) != want)
+			all = ok(0, "fcntl %ju", (uintmax_t)cmd);
+	}
+	ok(all, "fcntl takes all commands but leases, whatever the high bits are");
 }
 
 static bool is_tcp(uint64_t family, uint64_t type, uint64_t proto)
@@ -529,6 +546,7 @@ int main(void)
 		check_number(nr);
 	check_architectures();
 	check_clone();
+	check_fcntl();
 	check_sockets();
 	check_ioctls();
 	for (uint64_t option = 0; option <= 100; option++)

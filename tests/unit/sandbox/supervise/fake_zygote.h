@@ -16,6 +16,7 @@ static bool launch_fails;
 static struct launch_usage usage;
 static bool zygotes, cells_ahead, cells_fail, cells_unwatched, run_fails, cells_dead;
 static int zygote_guest = -1, zygote_event = -1; /* the test plays the guest of the newest one */
+static bool zygotes_stay; /* when a newer one is made */
 static unsigned zygotes_made, cells_made, cells_run, cells_killed, cells_gone;
 static int cell_line[2048];	/* the test's end of each, by id */
 
@@ -37,7 +38,8 @@ int launch_zygote(struct launch_host *h, const struct plan *plan, struct launch_
 	if (launch_fails)
 		return err_set(e, ERR_UNAVAILABLE, "no zygote");
 	must(!fd_socketpair(p, e) && !fd_set_nonblock(p[0]) && !fd_set_nonblock(p[1]));
-	fd_close(&zygote_guest);
+	if (!zygotes_stay)
+		fd_close(&zygote_guest);
 	zygote_guest = p[1];
 	zygote_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	*ret = (struct launch_sandbox){.pid = -1,

@@ -353,7 +353,11 @@ static void test_lies(void)
 		    {"an end as of a session", GUEST_CALL_ENDED, 2},
 		    {"that what runs was not made", GUEST_FAILED, 2},
 		    {"that it was made twice", GUEST_CELL_MADE, 2},
-		    {"being up again", GUEST_ZYGOTE_UP, 0}};
+		    {"that of one that has ended", GUEST_CELL_MADE, 1},
+		    {"being up again", GUEST_ZYGOTE_UP, 0},
+		    {"the guest itself again", GUEST_UP, 0},
+		    {"the end of none there is", GUEST_ENDED, 60},
+		    {"one not made that nobody ordered", GUEST_FAILED, 60}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		struct run *r;

@@ -7,7 +7,7 @@ static void test_budget(void)
 		bool ahead;
 		uint32_t may, made;
 	} rows[] = {
-		{false, 1, 1}, {false, 2, 2}, {true, 1, 1}, {true, 4, 1}, {true, 5, 2}};
+		{false, 1, 1}, {false, 2, 2}, {true, 1, 1}, {true, 7, 1}, {true, 8, 2}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		begin_warm();
