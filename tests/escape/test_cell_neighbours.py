@@ -235,13 +235,15 @@ def test_only_one_that_nobody_waits_for_holds_the_mounts_of_rooms(warm_server, n
 
 
 def test_session_is_not_taken_apart_by_the_keeper(server):
-    times = []
-    for code in "pass", FULL:
+    def time_to_close(code):
         with lab.Session(server) as session:
             session.run(code, timeout_ms=30000)
             before = keepers_time(server)
         server.python("pass")
-        times.append(keepers_time(server) - before)
+        return keepers_time(server) - before
+
+    # the least of three: on a busy machine another's interrupts count as ours
+    times = [min(time_to_close(code) for _ in range(3)) for code in ("pass", FULL)]
     assert times[1] < times[0] + 30_000_000, times
 
 
