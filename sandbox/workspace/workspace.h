@@ -1,6 +1,7 @@
 /* workspace.h: what is kept of a workspace: encrypted before it is written, and gone when its key is.
  *
  * keys.h	keys in memory, and keys wrapped with keys
+ * root.h	where the operator's root key comes from
  * seal.h	an object sealed, and opened again
  *
  * FORMAT.md says what the bytes on disk are and what they protect. Nobody here knows a database: a
@@ -11,6 +12,8 @@
 #define SANDBOX_WORKSPACE_H
 
 #include "sandbox/workspace/keys.h"
+#include "sandbox/workspace/root.h"
 #include "sandbox/workspace/seal.h"
+
 
 #endif
