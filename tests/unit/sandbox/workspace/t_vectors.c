@@ -119,9 +119,9 @@ static int run_other(bool quiet)
 
 	must(pid >= 0);
 	if (!pid) {
-		must(dup2(2, 1) == 1);
+		must(dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 1) == 1);
 		if (quiet)
-			must(dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2) == 2);
+			must(dup2(1, 2) == 2);
 		execv(python, argv);
 		_exit(127);
 	}
