@@ -35,7 +35,7 @@ _Static_assert(CHECK + CHECK_BYTES == WS_HEADER_BYTES, "the parts of a header");
 static const unsigned char magic[8] = "fhseal\0\1";
 
 struct secrets {
-	crypto_generichash_blake2b_state content; /* the id so far */
+	crypto_generichash_blake2b_state id; /* so far: of the content, or the name */
 	unsigned char keys[2 * WS_KEY_BYTES]; /* of chunks, of the head */
 };
 
@@ -47,6 +47,7 @@ struct ws_seal {
 	uint64_t chunks; /* written */
 	struct ws_file to;
 	const char *what;
+	struct sv name;
 	bool open; /* between start and end, and nothing has failed */
 	unsigned char header[WS_HEADER_BYTES];
 };
@@ -226,14 +227,16 @@ static int failed(struct ws_seal *s)
 	return -1;
 }
 
-int ws_seal_start(struct ws_seal *s, const struct ws_place *at,
+int ws_seal_start(struct ws_seal *s, const struct ws_place *at, struct sv name,
 		  const struct ws_file *to, struct err *e)
 {
+	must(name.n <= WS_MAX_NAME_BYTES);
 	ws_seal_drop(s);
 	s->n = 0;
 	s->chunks = 0;
 	s->to = *to;
 	s->what = at->what;
+	s->name = name;
 	memset(s->header, 0, sizeof(s->header));
 	/* in a file a hole is left in front, which reads as zeroes */
 	if (to->b && write_at(s, 0, s->header, sizeof(s->header), e))
@@ -243,9 +246,11 @@ int ws_seal_start(struct ws_seal *s, const struct ws_place *at,
 	randombytes_buf(s->header + SALT, SALT_BYTES);
 	memcpy(s->header + KEY, ws_key_name(at->key), WS_KEY_NAME_BYTES);
 	derive(s->x, at, s->header + SALT);
-	ws_hash_start(&s->x->content, ws_key_open(at->key), WS_FOR_CONTENT,
-		      WS_ID_BYTES);
+	ws_hash_start(&s->x->id, ws_key_open(at->key),
+		      name.n ? WS_FOR_LABEL : WS_FOR_CONTENT, WS_ID_BYTES);
 	ws_key_shut(at->key);
+	crypto_generichash_blake2b_update(&s->x->id, (const unsigned char *)name.p,
+					  name.n);
 	s->open = true;
 	return 0;
 }
@@ -260,7 +265,8 @@ static int put_chunk(struct ws_seal *s, const unsigned char *p, size_t n, struct
 		return failed(s);
 	}
 	make_nonce(s->chunks, nonce);
-	crypto_generichash_blake2b_update(&s->x->content, p, n);
+	if (!s->name.n)
+		crypto_generichash_blake2b_update(&s->x->id, p, n);
 	crypto_aead_chacha20poly1305_ietf_encrypt(s->chunk, NULL, p, n, NULL, 0, NULL,
 						  nonce, s->x->keys);
 	if (write_at(s, place_of(s->chunks), s->chunk, n + MAC_BYTES, e))
@@ -325,17 +331,15 @@ int ws_seal_from(struct ws_seal *s, int in, struct err *e)
 	return put_chunk(s, s->chunk, s->n, e) ? -1 : 1;
 }
 
-int ws_seal_end(struct ws_seal *s, struct sv name, unsigned char ret_id[WS_ID_BYTES],
-		struct err *e)
+int ws_seal_end(struct ws_seal *s, unsigned char ret_id[WS_ID_BYTES], struct err *e)
 {
 	const size_t rest = s->n;
 	unsigned char id[WS_ID_BYTES];
-	struct ws_label label = {.id = name.n ? NULL : id, .name = name};
+	const struct ws_label label = {.id = s->name.n ? NULL : id, .name = s->name};
 
-	must(name.n <= WS_MAX_NAME_BYTES);
 	if (check_open(s, e) || (rest && put_chunk(s, s->chunk, rest, e)))
 		return -1;
-	crypto_generichash_blake2b_final(&s->x->content, id, sizeof(id));
+	crypto_generichash_blake2b_final(&s->x->id, id, sizeof(id));
 	ws_put_u64(s->header + LENGTH, rest ? (s->chunks - 1) * WS_CHUNK_BYTES + rest
 					    : s->chunks * WS_CHUNK_BYTES);
 	make_tag(s->x, s->header, &label, s->header + TAG);

@@ -48,16 +48,17 @@ uint64_t ws_sealed_bytes(uint64_t n);
 struct ws_seal;
 struct ws_seal *ws_seal_new(struct err *e);
 void ws_seal_free(struct ws_seal *s);
-/* Begins an object in a file that is empty; what was not ended before is forgotten. */
-int ws_seal_start(struct ws_seal *s, const struct ws_place *at, const struct ws_file *to, struct err *e);
+/* Begins an object in a file that is empty; what was not ended before is forgotten. With an empty name it is kept by
+ * its content, which is hashed for that; the name is borrowed until the end. */
+int ws_seal_start(struct ws_seal *s, const struct ws_place *at, struct sv name, const struct ws_file *to,
+		  struct err *e);
 /* ERR_LIMIT: the disk is full. After a failure the object fails for good. */
 int ws_seal_add(struct ws_seal *s, const void *p, size_t n, struct err *e);
 /* Reads from `in` until a chunk is full and written (1) or the input has ended (0). -1 with e->sys EAGAIN when a
  * non-blocking one has nothing now: what it had is kept, call again. */
 int ws_seal_from(struct ws_seal *s, int in, struct err *e);
-/* Writes what is left and the header; nothing is synced. With an empty name the object is kept by its content.
- * ret_id is the id of its content in both cases. */
-int ws_seal_end(struct ws_seal *s, struct sv name, unsigned char ret_id[WS_ID_BYTES], struct err *e);
+/* Writes what is left and the header; nothing is synced. ret_id is the id of the content, or of the name. */
+int ws_seal_end(struct ws_seal *s, unsigned char ret_id[WS_ID_BYTES], struct err *e);
 /* Zeroes what it holds of an object; ws_seal_end and _free do it too. */
 void ws_seal_drop(struct ws_seal *s);
 
@@ -69,8 +70,8 @@ void ws_open_free(struct ws_open *o);
 /* Reads and verifies the header. -1: ERR_DENIED when it is of another key, generation, place or name;
  * ERR_INTERNAL when it is damaged, truncated or was never finished; ERR_UNAVAILABLE when a newer fumehood made
  * it. */
-int ws_open_start(struct ws_open *o, const struct ws_place *at, const struct ws_label *label, const struct ws_file *from,
-		  struct err *e);
+int ws_open_start(struct ws_open *o, const struct ws_place *at, const struct ws_label *label,
+		  const struct ws_file *from, struct err *e);
 uint64_t ws_open_bytes(const struct ws_open *o);	/* of the content */
 uint64_t ws_open_chunks(const struct ws_open *o);
 /* Chunk i, verified, in any order; borrowed until the next call. */

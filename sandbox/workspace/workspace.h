@@ -3,6 +3,7 @@
  * keys.h	keys in memory, and keys wrapped with keys
  * root.h	where the operator's root key comes from
  * seal.h	an object sealed, and opened again
+ * store.h	a folder of sealed objects
  *
  * FORMAT.md says what the bytes on disk are and what they protect. Nobody here knows a database: a
  * wrapped key is 112 bytes that the caller keeps (the ledger has a table for them), and an error names the
@@ -14,6 +15,6 @@
 #include "sandbox/workspace/keys.h"
 #include "sandbox/workspace/root.h"
 #include "sandbox/workspace/seal.h"
-
+#include "sandbox/workspace/store.h"
 
 #endif

@@ -45,9 +45,9 @@ static void start(void)
 	for (size_t i = 0; i < sizeof(content); i++)
 		content[i] = (char)(i * 31);
 	buf_init(&whole, (size_t)1 << 20);
-	must(!ws_seal_start(s, &at, &to, NULL) &&
+	must(!ws_seal_start(s, &at, (struct sv){0}, &to, NULL) &&
 	     !ws_seal_add(s, content, sizeof(content), NULL) &&
-	     !ws_seal_end(s, (struct sv){0}, id, NULL));
+	     !ws_seal_end(s, id, NULL));
 	ws_seal_free(s);
 }
 

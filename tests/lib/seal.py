@@ -153,7 +153,7 @@ def vectors():
             sealed = seal(WORKSPACE, WHO, WHERE, generation, name, content, SALT)
             label = b"n" + name if name else b"c" + content_id(WORKSPACE, content)
             assert unseal(WORKSPACE, WHO, WHERE, generation, label, sealed) == content
-            parts = [content_id(WORKSPACE, content), hashlib.sha256(sealed).digest(), sealed if len(sealed) <= 512 else b"\0"]
+            parts = [name_id(WORKSPACE, name) if name else content_id(WORKSPACE, content), hashlib.sha256(sealed).digest(), sealed if len(sealed) <= 512 else b"\0"]
             print(f"{{{size}, {generation}, \"{name.decode()}\", {len(sealed)},\n" + ",\n".join(map(array, parts)) + "},")
     print("};\n\n#endif")
 

@@ -56,12 +56,12 @@ static void pieces(void)
 		const struct ws_file to = {.fd = -1, .b = &b};
 		unsigned char id[WS_ID_BYTES];
 
-		must(s && !ws_seal_start(s, &at, &to, NULL));
+		must(s && !ws_seal_start(s, &at, (struct sv){0}, &to, NULL));
 		for (size_t at_ = 0; at_ < n; at_ += steps[i])
 			must(!ws_seal_add(s, bytes + at_,
 					  steps[i] < n - at_ ? steps[i] : n - at_,
 					  NULL));
-		must(!ws_seal_end(s, (struct sv){0}, id, NULL));
+		must(!ws_seal_end(s, id, NULL));
 		good += !open_buf(&at, &(struct ws_label){.id = id}, &b, content(n),
 				  NULL);
 		ws_seal_free(s);

@@ -58,11 +58,10 @@ static int seal_file(int fd, unsigned char id[WS_ID_BYTES], struct err *e)
 	int rc;
 
 	must(s);
-	rc = ws_seal_start(s, &at, &to, e) || ws_seal_add(s, bytes, N, e) ||
-	     ws_seal_end(s, (struct sv){0}, id, e);
+	rc = ws_seal_start(s, &at, (struct sv){0}, &to, e) ||
+	     ws_seal_add(s, bytes, N, e) || ws_seal_end(s, id, e);
 	if (rc) /* and stays so */
-		must(ws_seal_add(s, bytes, 1, NULL) &&
-		     ws_seal_end(s, (struct sv){0}, id, NULL));
+		must(ws_seal_add(s, bytes, 1, NULL) && ws_seal_end(s, id, NULL));
 	ws_seal_free(s);
 	return rc;
 }
@@ -165,7 +164,7 @@ static void from_a_pipe(void)
 	int line[2], rc;
 
 	must(s && !fd_pipe(line, NULL) && !fd_set_nonblock(line[0]) &&
-	     !ws_seal_start(s, &at, &to, NULL));
+	     !ws_seal_start(s, &at, (struct sv){0}, &to, NULL));
 	do {
 		struct err e = {0};
 
@@ -183,8 +182,7 @@ static void from_a_pipe(void)
 			given += n;
 		}
 	} while (rc);
-	ok(!ws_seal_end(s, (struct sv){0}, id, NULL) && !open_file(fd, id, NULL) &&
-		   waits > 10,
+	ok(!ws_seal_end(s, id, NULL) && !open_file(fd, id, NULL) && waits > 10,
 	   "an object from a pipe (%u waits)", waits);
 	ws_seal_free(s);
 	fd_close(&line[0]);
@@ -198,7 +196,7 @@ static void from_nothing(void)
 	const struct ws_file to = {.fd = fd};
 	struct err e = {0};
 
-	must(s && !ws_seal_start(s, &at, &to, NULL));
+	must(s && !ws_seal_start(s, &at, (struct sv){0}, &to, NULL));
 	ok(ws_seal_from(s, -1, &e) == -1 && e.sys == EBADF &&
 		   strstr(e.cause, "object x"),
 	   "%s", e.cause);

@@ -98,8 +98,8 @@ UNUSED static int seal_buf(const struct ws_place *at, struct sv name, struct sv 
 	if (!s)
 		s = ws_seal_new(NULL);
 	must(s);
-	return ws_seal_start(s, at, &to, NULL) || ws_seal_add(s, content.p, content.n, NULL) ||
-	       ws_seal_end(s, name, id, NULL);
+	return ws_seal_start(s, at, name, &to, NULL) || ws_seal_add(s, content.p, content.n, NULL) ||
+	       ws_seal_end(s, id, NULL);
 }
 
 /* Opens what is in b and holds it against `content`: 0 the same, -1 with e, -2 another content. */
