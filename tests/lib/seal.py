@@ -134,27 +134,40 @@ def array(data):
 
 def vectors():
     """Long objects by their hash: the test makes the same bytes."""
-    print("/* vectors.h: test vectors of sandbox/workspace/FORMAT.md; made by tests/lib/seal.py, not by hand.\n *\n"
-          " * root, tenant and workspace key are the bytes 0 to 31, 64 to 95 and 128 to 159; the nonce is 200 to 223,\n"
-          " * the salt 24 to 47; the tenant is \"key:ci\", the workspace \"ses_0123456789abcdef\", the epoch 3. Byte i of a\n"
-          " * content is (7 i + i / 251) mod 256. Sealed objects are given whole up to 512 bytes, and all by their SHA-256. */\n"
-          "#ifndef WORKSPACE_VECTORS_H\n#define WORKSPACE_VECTORS_H\n\n#include <stddef.h>\n#include <stdint.h>\n")
+    print("""/* vectors.h: test vectors of sandbox/workspace/FORMAT.md; made by tests/lib/seal.py, not by hand.
+ *
+ * Root, tenant and workspace key are the bytes 0 to 31, 64 to 95 and 128 to 159; the nonce is 200 to 223, the salt
+ * 24 to 47; the tenant is "key:ci", the workspace "ses_0123456789abcdef", the epoch 3. Byte i of a content is
+ * (7 i + i / 251) mod 256. Sealed objects are given whole up to 512 bytes, and all by their SHA-256. */
+#ifndef WORKSPACE_VECTORS_H
+#define WORKSPACE_VECTORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+""")
     for name, data in (("vec_root_name", key_name(ROOT)), ("vec_tenant_name", key_name(TENANT)),
                        ("vec_workspace_name", key_name(WORKSPACE)),
                        ("vec_wrapped_tenant", wrap(ROOT, WHO, b"", 3, TENANT, NONCE)),
                        ("vec_wrapped_workspace", wrap(TENANT, WHO, WHERE, 3, WORKSPACE, NONCE)),
                        ("vec_id_of_name", name_id(WORKSPACE, b"manifest"))):
         print(f"static const unsigned char {name}[{len(data)}] = {array(data)};\n")
-    print("static const struct vector {\n\tsize_t bytes;\n\tuint64_t generation;\n\tconst char *name;\t/* \"\": by its content */\n"
-          "\tsize_t sealed_bytes;\n\tunsigned char id[32], sha256[32], sealed[512];\n} vectors[] = {")
+    print("""static const struct vector {
+	size_t bytes;
+	uint64_t generation;
+	const char *name;	/* "": by its content */
+	size_t sealed_bytes;
+	unsigned char id[32], sha256[32], sealed[512];
+} vectors[] = {""")
     for size in SIZES:
         for name, generation in ((b"", 0), (b"manifest", 7)):
             content = pattern(size)
             sealed = seal(WORKSPACE, WHO, WHERE, generation, name, content, SALT)
             label = b"n" + name if name else b"c" + content_id(WORKSPACE, content)
             assert unseal(WORKSPACE, WHO, WHERE, generation, label, sealed) == content
-            parts = [name_id(WORKSPACE, name) if name else content_id(WORKSPACE, content), hashlib.sha256(sealed).digest(), sealed if len(sealed) <= 512 else b"\0"]
-            print(f"{{{size}, {generation}, \"{name.decode()}\", {len(sealed)},\n" + ",\n".join(map(array, parts)) + "},")
+            parts = [name_id(WORKSPACE, name) if name else content_id(WORKSPACE, content),
+                     hashlib.sha256(sealed).digest(), sealed if len(sealed) <= 512 else b"\0"]
+            print(f"{{{size}, {generation}, \"{name.decode()}\", {len(sealed)},")
+            print(",\n".join(map(array, parts)) + "},")
     print("};\n\n#endif")
 
 

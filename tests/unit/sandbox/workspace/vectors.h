@@ -1,8 +1,8 @@
 /* vectors.h: test vectors of sandbox/workspace/FORMAT.md; made by tests/lib/seal.py, not by hand.
  *
- * root, tenant and workspace key are the bytes 0 to 31, 64 to 95 and 128 to 159; the nonce is 200 to 223,
- * the salt 24 to 47; the tenant is "key:ci", the workspace "ses_0123456789abcdef", the epoch 3. Byte i of a
- * content is (7 i + i / 251) mod 256. Sealed objects are given whole up to 512 bytes, and all by their SHA-256. */
+ * Root, tenant and workspace key are the bytes 0 to 31, 64 to 95 and 128 to 159; the nonce is 200 to 223, the salt
+ * 24 to 47; the tenant is "key:ci", the workspace "ses_0123456789abcdef", the epoch 3. Byte i of a content is
+ * (7 i + i / 251) mod 256. Sealed objects are given whole up to 512 bytes, and all by their SHA-256. */
 #ifndef WORKSPACE_VECTORS_H
 #define WORKSPACE_VECTORS_H
 
