@@ -3,12 +3,17 @@
 #define WORKSPACE_INTERNAL_H
 
 #include "sandbox/workspace/keys.h"
+#include "sandbox/workspace/root.h"
 
 #include <sodium.h>
 
 /* The bytes, readable until ws_key_shut. Calls may nest. */
 const unsigned char *ws_key_open(const struct ws_key *k);
 void ws_key_shut(const struct ws_key *k);
+
+/* The line of a root key's file, without its end; the key in it, if there is one, goes to bytes. 0, or -1: it is
+ * none. */
+int ws_root_parse(struct ws_root *r, struct sv line, unsigned char bytes[WS_KEY_BYTES]);
 
 /* Memory for one secret of n bytes, zeroed, as of keys.h; for sodium_free. NULL: e is set. */
 void *ws_secret_new(size_t n, struct err *e);

@@ -108,8 +108,7 @@ static int64_t read_line(const struct ws_root *r, const char *path, char line[MA
 	return n < MAX_LINE ? (int64_t)n : 0;
 }
 
-/* NAME and what follows it. */
-static int parse(struct ws_root *r, struct sv line, unsigned char bytes[WS_KEY_BYTES])
+int ws_root_parse(struct ws_root *r, struct sv line, unsigned char bytes[WS_KEY_BYTES])
 {
 	struct sv f[6] = {{"", 0}};
 	bool more = true;
@@ -157,7 +156,7 @@ static int read_from(struct ws_root *r, const char *path, struct err *e)
 	const int64_t n = read_line(r, path, line, e);
 	int rc = n < 0 ? -1 : 0;
 
-	if (!rc && parse(r, (struct sv){line, (size_t)n}, bytes))
+	if (!rc && ws_root_parse(r, (struct sv){line, (size_t)n}, bytes))
 		rc = is_none(r, "", e);
 	sodium_memzero(line, sizeof(line));
 	if (!rc && !r->passphrase) {

@@ -225,6 +225,7 @@ int ws_put_end(struct ws_store *st, unsigned char ret_id[WS_ID_BYTES], struct er
 	} else {
 		buf_add(&st->pending, &p, sizeof(p));
 		if (st->pending.failed) {
+			st->pending.failed = false; /* what is in it is as it was */
 			ws_put_drop(st);
 			return err_set(e, ERR_LIMIT, "out of memory");
 		}

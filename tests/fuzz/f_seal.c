@@ -1,4 +1,5 @@
-/* f_seal.c: a sealed object, changed in any way and opened; and any bytes as one, or as a wrapped key.
+/* f_seal.c: a sealed object, changed in any way and opened; and any bytes as one, as a wrapped key, or as the
+ * file of a root key.
  *
  * The first byte says which. An edit is 6 bytes: what, a u32 place, a value; the last of them may make the
  * header's check sum good again, as one who alters on purpose would. What must hold: what differs from what was
@@ -121,6 +122,15 @@ static void any_key(struct sv wrapped)
 	     strstr(e.cause, "tenant t"));
 }
 
+static void any_root(struct sv line)
+{
+	unsigned char bytes[WS_KEY_BYTES];
+	struct ws_root r = {0};
+
+	if (!ws_root_parse(&r, line, bytes) && r.passphrase)
+		must(r.ops && r.ops <= 64 && r.kib >= 8 && r.kib <= 4u << 20);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_BUF b = {.max = (size_t)1 << 20};
@@ -129,6 +139,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		start();
 	if (!size)
 		return 0;
+	if (data[0] == 'f') {
+		any_root((struct sv){(const char *)data, size});
+		return 0;
+	}
 	if (data[0] % 3 == 0) {
 		any_key((struct sv){(const char *)data + 1, size - 1});
 		return 0;

@@ -191,6 +191,26 @@ static void many(void)
 	ws_store_finish(&st);
 }
 
+static void no_memory(void)
+{
+	unsigned char id[WS_ID_BYTES];
+	struct ws_store st;
+	struct err e = {0};
+	unsigned n;
+
+	must(!ws_store_open(&st, &opts, &e));
+	n = seen(&st).n;
+	must(!ws_put_start(&st, &(struct ws_object){.what = "object x"}, &e) &&
+	     !ws_seal_add(opts.seal, "no memory", 9, &e));
+	mem_fail_after(1);
+	ok(ws_put_end(&st, id, &e) && e.code == ERR_LIMIT, "%s", e.cause);
+	mem_fail_after(0);
+	ok(!put(&st, by_content(NULL), SV("no memory"), id, &e) &&
+		   !ws_store_flush(&st, &e) && seen(&st).n == n + 1,
+	   "and put again when there is some");
+	ws_store_finish(&st);
+}
+
 static unsigned n_stores;
 static void on_store(void *arg, const unsigned char *key_name)
 {
@@ -238,6 +258,7 @@ int main(void)
 	one_at_a_time();
 	meddled();
 	many();
+	no_memory();
 	all_of_it();
 	not_ours();
 	store_end();
