@@ -1,6 +1,7 @@
-/* cli_key.c: `fumehood key create|list|revoke`: API keys for serve. */
+/* cli_key.c: `fumehood key create|list|revoke`: API keys for serve; `key root` is cli_root.c's. */
 #include "mcp/cli_key.h"
 
+#include "mcp/cli_root.h"
 #include "sandbox/base/json.h"
 #include "sandbox/base/loop.h"
 #include "sandbox/base/mem.h"
@@ -22,13 +23,13 @@ static int complain(const struct err *e, int code)
 }
 
 /* root looks at the folder of a service: what it makes there the service could not open. */
-static int complain_of_state(const struct options *o, struct err *e)
+int cli_key_complain(const struct options *o, struct err *e, int code)
 {
 	const struct passwd *owner;
 	struct stat st;
 
 	if (e->code != ERR_DENIED || geteuid() || stat(o->state_dir, &st) || !st.st_uid)
-		return complain(e, 1);
+		return complain(e, code);
 	owner = getpwuid(st.st_uid);
 	if (owner)
 		err_fix(e,
@@ -37,7 +38,7 @@ static int complain_of_state(const struct options *o, struct err *e)
 	else
 		err_fix(e, "it is not root's: run this as user id %u",
 			(unsigned)st.st_uid);
-	return complain(e, 1);
+	return complain(e, code);
 }
 
 /* "2026-07-28T12:34:56Z" */
@@ -165,7 +166,7 @@ static int create(const struct options *o)
 	int bad = led_key_create(o->state_dir, name, expires_us, text, &e);
 
 	if (bad)
-		return complain_of_state(o, &e);
+		return cli_key_complain(o, &e, 1);
 	bad = put_created(o, name, text, expires_us);
 	sodium_memzero(text, sizeof(text));
 	if (!bad)
@@ -237,7 +238,7 @@ static int revoke_key(const struct options *o)
 	struct err e = {0};
 
 	if (led_key_revoke(o->state_dir, sv_of(o->nargs > 1 ? o->args[1] : ""), &k, &e))
-		return complain_of_state(o, &e);
+		return cli_key_complain(o, &e, 1);
 	if (o->json)
 		return put_json(&k) || fflush(stdout) ? 1 : 0;
 	printf("revoked %s (fh_%s); running servers refuse it from now on\n", k.name,
@@ -255,6 +256,8 @@ int cli_key(struct options *o)
 		{"create", 2, create}, {"list", 1, list}, {"revoke", 2, revoke_key}};
 	struct err e = {0};
 
+	if (o->nargs == 2 && sv_eq(sv_of(o->args[0]), SV("root")))
+		return cli_root(o);
 	/* whoever reads what is printed may have gone: that is seen when it is written */
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(deeds); i++)
@@ -263,6 +266,7 @@ int cli_key(struct options *o)
 			return deeds[i].run(o);
 	err_set(&e, ERR_INVALID, "that is no use of `fumehood key`");
 	err_fix(&e,
-		"fumehood key create NAME [--expires DAYS], key list, or key revoke NAME");
+		"fumehood key create NAME [--expires DAYS], key list, key revoke NAME, or key "
+		"root init, rotate or show");
 	return complain(&e, 2);
 }

@@ -46,6 +46,8 @@ static const struct option_row {
 	{"timeout-ms", "N", "wall clock limit, 100 to 300000 (10000)", BIT(RUN), AT(timeout_ms)},
 	{"limit", "N", "how many of the newest rows (20)", BIT(AUDIT), AT(limit)},
 	{"expires", "DAYS", "how long a new key is good (for ever)", BIT(KEY), AT(expires)},
+	{"root-key", "FILE", "the root key of what is kept (root.key in the state folder)", BIT(KEY), AT(root_key)},
+	{"passphrase", NULL, "key root init, rotate: it is made of one", BIT(KEY), AT(passphrase)},
 	{"listen", "LIST", "ADDRESS:PORT or unix:PATH, ... (127.0.0.1:8080)", BIT(SERVE), AT(listen)},
 	{"tls-cert", "FILE", "certificate chain, PEM", BIT(SERVE), AT(tls_cert)},
 	{"tls-key", "FILE", "its private key, PEM", BIT(SERVE), AT(tls_key)},
@@ -91,10 +93,13 @@ static const struct command_row {
 		 "fumehood serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem \\\n"
 		 "      --public-url https://mcp.example.org/mcp"},
 		{"0      ended by a signal", "1      it could not serve, or lost a process of its own", WRONG}},
-	[KEY] = {"key", "create NAME | list | revoke NAME", "API keys for serve", 2,
-		"A key is printed once and kept as a hash. Servers that run know of a change within a second.\n",
+	[KEY] = {"key", "create NAME | list | revoke NAME | root WHAT", "API keys for serve, and the root key", 2,
+		"A key is printed once and kept as a hash. Servers that run know of a change within a second.\n"
+		"root init makes the key that encrypts what is kept, root rotate another one, while no server runs;\n"
+		"root show says which it is.\n",
 		{"fumehood key create laptop --expires 90", "fumehood key list",
-		 "fumehood key revoke laptop    # or the beginning of the key: fh_ and its ID"},
+		 "fumehood key revoke laptop    # or the beginning of the key: fh_ and its ID",
+		 "fumehood key root init --passphrase"},
 		{"0      done", "1      not done", WRONG}},
 	[IMAGE] = {"image", "create NAME | list | show NAME | remove NAME", "packages for the programs that run", 2,
 		"create installs packages with this host's pip and npm into a folder that the sandboxes of a server\n"

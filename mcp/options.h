@@ -21,9 +21,10 @@ struct options {
 	const char *allow_origin, *allow_host;	/* comma-separated */
 	const char *oauth_issuer, *oauth_audience, *oauth_jwks, *oauth_scope;
 	const char *image, *python, *javascript;
+	const char *root_key;
 	const char *runtimes;	/* mcp/runtimes.h */
 	const char *max_connections, *promote_ms, *drain_ms, *keepalive_ms;
-	bool json, confirm, conformance_fixtures, image_unfinished;
+	bool json, confirm, conformance_fixtures, image_unfinished, passphrase;
 	bool tls_client_required, insecure_no_auth, insecure_no_auth_anywhere, insecure_plaintext;
 	/* parsed and range-checked from the above */
 	enum log_level level;

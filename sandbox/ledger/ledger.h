@@ -14,6 +14,7 @@
  * will ever report; start and stop, which the ledger writes of itself (the keeper may add its
  * own; after its stop the ledger adds none); insecure_no_auth when a server lets in whoever comes;
  * key_created and key_revoked, run_id being the key's public part, written by `fumehood key`;
+ * root_key_created and root_key_rotated, written by `fumehood key root`;
  * session_opened and session_closed, run_id being the session's: what was not closed when its server
  * died is closed as unknown, like an intent; file, run_id being the session's, for each file that was uploaded to
  * it, deleted there or read (once for reads of one file that follow each other).
@@ -50,6 +51,10 @@ enum led_type {
 	LED_KEY_FOUND,		/* struct led_key_found; id as in the question */
 	LED_SESSION_OPEN,	/* struct led_session */
 	LED_SESSION_CLOSE,	/* struct led_session_end */
+	LED_WRAPPED_PUT,	/* struct led_wrapped: keep it; LED_ACK when no power cut can lose it */
+	LED_WRAPPED_GET,	/* the same without its bytes */
+	LED_WRAPPED_FOUND,	/* the answer: the same, without bytes when there is none */
+	LED_WRAPPED_DESTROY,	/* the same without its bytes; LED_ACK when it is in no file */
 };
 
 struct led_intent {
@@ -142,6 +147,48 @@ int led_key_revoke(const char *state_dir, struct sv which, struct led_key *ret,
 /* Oldest first; key is borrowed for the call. */
 int led_key_each(const char *state_dir, void (*on_key)(void *arg, const struct led_key *key),
 		 void *arg, struct err *e);
+
+/* --- wrapped keys ------------------------------------------------------------------ */
+/* Keys of tenants and workspaces (sandbox/workspace), wrapped with other keys: bytes to us. Table `wrapped` of
+ * audit.db; `root` has the name of the root key that the tenants' are wrapped with.
+ *
+ * What is destroyed is overwritten in the database (secure_delete), which is then checkpointed and its write-ahead
+ * log cut to nothing. That waits for readers of other processes, 4 s at most: LED_NAK (ERR_BUSY) says that the key is
+ * gone for everybody who asks, but that its bytes may still be in the log: ask again. Destroying what is not there
+ * is no error. */
+#define LED_WRAPPED_MAX 256		/* bytes of one */
+#define LED_ROOT_NAME_BYTES 16
+
+struct led_wrapped {
+	struct sv tenant;
+	struct sv workspace;		/* "": the tenant's own key */
+	uint64_t epoch;			/* of the tenant, from 1; asked for, 0 is the newest */
+	struct sv blob;			/* 1 to LED_WRAPPED_MAX bytes */
+};
+
+/* Destroying a tenant's own key destroys those of all workspaces of that epoch with it. */
+void led_put_wrapped(struct ipc_msg *m, const struct led_wrapped *k);
+/* Views are borrowed from m; 0, or -1 ill-formed. */
+int led_get_wrapped(struct ipc_msg *m, struct led_wrapped *ret);
+
+struct led_root {
+	unsigned char name[LED_ROOT_NAME_BYTES];
+	uint64_t since_us;		/* CLOCK_REALTIME */
+	uint64_t tenants, workspaces;	/* keys that hang on it */
+};
+/* -1 with ERR_NOT_FOUND: this state folder has no root key (or there is none yet). */
+int led_root_get(const char *state_dir, struct led_root *ret, struct err *e);
+/* The first one; the state folder is made when it is missing. ERR_INVALID: there is one. */
+int led_root_init(const char *state_dir, const unsigned char name[LED_ROOT_NAME_BYTES], struct err *e);
+/* All tenants' keys are wrapped anew by `rewrap`, which puts as many bytes as there were into ret, in one transaction
+ * with the name; then the log is cut. ERR_BUSY: a server runs, which knows the old one, or the root is not `old` any
+ * more. */
+struct led_rotation {
+	unsigned char old[LED_ROOT_NAME_BYTES], new[LED_ROOT_NAME_BYTES];
+	int (*rewrap)(void *arg, const struct led_wrapped *k, unsigned char *ret, struct err *e);
+	void *arg;
+};
+int led_root_rotate(const char *state_dir, const struct led_rotation *r, uint64_t *ret_tenants, struct err *e);
 
 /* Opens the state folder, making it (0700) and its parents when missing; -1 when it is not ours alone. The descriptor is
  * the caller's. */

@@ -188,6 +188,23 @@ void led_put_key_find(struct ipc_msg *m, struct sv id, const unsigned char hash[
 		m->bad = true;
 }
 
+static bool wrapped_is_sound(const struct led_wrapped *k)
+{
+	return k->tenant.n && is_text(k->tenant, LED_MAX_PRINCIPAL) &&
+	       is_run_id(k->workspace) && k->blob.n <= LED_WRAPPED_MAX &&
+	       k->epoch <= INT64_MAX;
+}
+
+void led_put_wrapped(struct ipc_msg *m, const struct led_wrapped *k)
+{
+	ipc_put_sv(m, k->tenant);
+	ipc_put_sv(m, k->workspace);
+	ipc_put_u64(m, k->epoch);
+	ipc_put_sv(m, k->blob);
+	if (!wrapped_is_sound(k))
+		m->bad = true;
+}
+
 void led_put_key_found(struct ipc_msg *m, const struct led_key_found *r)
 {
 	ipc_put_u32(m, r->state);
@@ -321,6 +338,31 @@ int led_get_key_find(struct ipc_msg *m, struct sv *ret_id, struct sv *ret_hash,
 		return ill_formed("question for a key", e);
 	*ret_id = id;
 	*ret_hash = hash;
+	return 0;
+}
+
+int led_get_wrapped(struct ipc_msg *m, struct led_wrapped *ret)
+{
+	struct led_wrapped k = {0};
+
+	k.tenant = ipc_get_sv(m, LED_MAX_PRINCIPAL);
+	k.workspace = ipc_get_sv(m, LED_MAX_RUN_ID);
+	k.epoch = ipc_get_u64(m);
+	k.blob = ipc_get_sv(m, LED_WRAPPED_MAX);
+	if (!ipc_end(m) || !wrapped_is_sound(&k))
+		return -1;
+	*ret = k;
+	return 0;
+}
+
+int led_take_wrapped(struct ipc_msg *m, struct led_wrapped *ret, struct err *e)
+{
+	struct led_wrapped k;
+
+	if (led_get_wrapped(m, &k) || (k.blob.n != 0) != (m->type == LED_WRAPPED_PUT) ||
+	    (!k.epoch && m->type != LED_WRAPPED_GET))
+		return ill_formed("wrapped key", e);
+	*ret = k;
 	return 0;
 }
 

@@ -23,6 +23,9 @@ int led_get_event(struct ipc_msg *m, struct led_event *ret, struct err *e);
 int led_get_session(struct ipc_msg *m, struct led_session *ret, struct err *e);
 int led_get_session_end(struct ipc_msg *m, struct led_session_end *ret, struct err *e);
 
+/* As led_get_wrapped, with or without bytes and with or without an epoch, as the record's type has it. */
+int led_take_wrapped(struct ipc_msg *m, struct led_wrapped *ret, struct err *e);
+
 /* hash is borrowed from m. */
 int led_get_key_find(struct ipc_msg *m, struct sv *ret_id, struct sv *ret_hash,
 		     struct err *e);

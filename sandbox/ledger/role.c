@@ -205,6 +205,54 @@ static int on_key_find(struct role *r, struct err *e)
 	return 0;
 }
 
+static void say_done(struct role *r, int bad, const struct err *e)
+{
+	if (bad)
+		refuse(r, e);
+	else
+		answer(r, r->store.last_seq);
+}
+
+static int on_wrapped_put(struct role *r, struct err *e)
+{
+	struct led_wrapped k;
+	struct err why = {0};
+
+	if (led_take_wrapped(&r->in, &k, e))
+		return -1;
+	say_done(r, led_wrapped_put(&r->store, &k, &why), &why);
+	return 0;
+}
+
+static int on_wrapped_get(struct role *r, struct err *e)
+{
+	unsigned char blob[LED_WRAPPED_MAX];
+	struct led_wrapped k;
+	struct err why = {0};
+
+	if (led_take_wrapped(&r->in, &k, e))
+		return -1;
+	if (led_wrapped_get(&r->store, &k, blob, &why) < 0) {
+		refuse(r, &why);
+		return 0;
+	}
+	ipc_start(&r->reply, LED_WRAPPED_FOUND, r->in.id);
+	led_put_wrapped(&r->reply, &k);
+	send_reply(r);
+	return 0;
+}
+
+static int on_wrapped_destroy(struct role *r, struct err *e)
+{
+	struct led_wrapped k;
+	struct err why = {0};
+
+	if (led_take_wrapped(&r->in, &k, e))
+		return -1;
+	say_done(r, led_wrapped_destroy(&r->store, &k, &why), &why);
+	return 0;
+}
+
 static int handle(struct role *r, struct err *e)
 {
 	static int (*const on[])(struct role *, struct err *) = {
@@ -214,6 +262,9 @@ static int handle(struct role *r, struct err *e)
 		[LED_KEY_FIND - LED_INTENT] = on_key_find,
 		[LED_SESSION_OPEN - LED_INTENT] = on_session,
 		[LED_SESSION_CLOSE - LED_INTENT] = on_session_end,
+		[LED_WRAPPED_PUT - LED_INTENT] = on_wrapped_put,
+		[LED_WRAPPED_GET - LED_INTENT] = on_wrapped_get,
+		[LED_WRAPPED_DESTROY - LED_INTENT] = on_wrapped_destroy,
 	};
 	uint32_t row = r->in.type - LED_INTENT;
 

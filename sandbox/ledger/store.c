@@ -81,6 +81,16 @@ static const char *const sql[] = {
 		" id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL,"
 		" created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
 		" used_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+	[LED_SQL_WRAPPED] =
+		"CREATE TABLE IF NOT EXISTS wrapped("
+		" tenant TEXT NOT NULL, workspace TEXT NOT NULL, epoch INTEGER NOT NULL,"
+		" created_us INTEGER NOT NULL, blob BLOB NOT NULL,"
+		" PRIMARY KEY(tenant, workspace, epoch)) STRICT, WITHOUT ROWID;"
+		"CREATE TABLE IF NOT EXISTS root("
+		" id INTEGER PRIMARY KEY CHECK(id=1), name BLOB NOT NULL,"
+		" since_us INTEGER NOT NULL) STRICT",
+	[LED_SQL_HAS_ROOT] =
+		"SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='root'",
 	[LED_SQL_HAS_KEYS] =
 		"SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='keys'",
 	[LED_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -116,7 +126,8 @@ static const char *const sql[] = {
 		" o.kind," BODY("o", "status") "," BODY("o", "duration_us") ","
 		BODY("o", "exit_code") "," BODY("o", "signal")
 		" FROM (SELECT * FROM audit WHERE kind IN ('intent','refused','key_created',"
-		"  'key_revoked','insecure_no_auth','session_opened','session_closed')"
+		"  'key_revoked','root_key_created','root_key_rotated','insecure_no_auth',"
+		"  'session_opened','session_closed')"
 		"  ORDER BY seq DESC LIMIT ?1) i"
 		" LEFT JOIN audit o ON o.seq=(SELECT min(seq) FROM audit"
 		"  WHERE run_id=i.run_id AND run_id<>'' AND seq>i.seq AND kind IN " ENDED
@@ -161,20 +172,31 @@ static const char *const sql[] = {
 			    " ORDER BY revoked_us<>0, created_us DESC LIMIT 1",
 	[LED_SQL_KEY_REVOKE] = "UPDATE keys SET revoked_us=?2 WHERE id=?1",
 	[LED_SQL_KEY_EACH] = KEY_COLUMNS " FROM keys ORDER BY created_us, id",
+	/* clang-format off */
 	[LED_SQL_KEYS_ODD] =
 		"SELECT id, name FROM keys k WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE"
 		"  a.run_id='fh_'||k.id AND a.run_id<>'' AND a.kind='key_created'"
-		"  AND " BODY(
-			"a",
-			"name") "=k.name"
-				"  AND " BODY(
-					"a",
-					"key_sha256") "=lower(hex(k.hash))"
-						      "  AND " BODY(
-							      "a",
-							      "expires_us") "=k.expires_us)"
-									    " OR (revoked_us<>0)<>EXISTS (SELECT 1 FROM audit a WHERE"
-									    "  a.run_id='fh_'||k.id AND a.run_id<>'' AND a.kind='key_revoked') LIMIT 1",
+		"  AND " BODY("a", "name") "=k.name"
+		"  AND " BODY("a", "key_sha256") "=lower(hex(k.hash))"
+		"  AND " BODY("a", "expires_us") "=k.expires_us)"
+		" OR (revoked_us<>0)<>EXISTS (SELECT 1 FROM audit a WHERE"
+		"  a.run_id='fh_'||k.id AND a.run_id<>'' AND a.kind='key_revoked') LIMIT 1",
+	/* clang-format on */
+	[LED_SQL_WRAPPED_PUT] = "INSERT INTO wrapped VALUES(?1,?2,?3,?4,?5)",
+	[LED_SQL_WRAPPED_GET] =
+		"SELECT epoch, blob FROM wrapped WHERE tenant=?1 AND workspace=?2"
+		" AND (?3=0 OR epoch=?3) ORDER BY epoch DESC LIMIT 1",
+	[LED_SQL_WRAPPED_NEXT] =
+		"SELECT tenant, epoch, blob FROM wrapped WHERE workspace=''"
+		" AND (tenant,epoch)>(?1,?2) ORDER BY tenant, epoch LIMIT 1",
+	[LED_SQL_WRAPPED_SET] =
+		"UPDATE wrapped SET blob=?3 WHERE tenant=?1 AND workspace='' AND epoch=?2",
+	[LED_SQL_WRAPPED_DROP] =
+		"DELETE FROM wrapped WHERE tenant=?1 AND epoch=?3 AND (?2='' OR workspace=?2)",
+	[LED_SQL_WRAPPED_COUNT] = "SELECT count(*) FILTER (WHERE workspace=''),"
+				  " count(*) FILTER (WHERE workspace<>'') FROM wrapped",
+	[LED_SQL_ROOT_GET] = "SELECT name, since_us FROM root WHERE id=1",
+	[LED_SQL_ROOT_SET] = "INSERT OR REPLACE INTO root VALUES(1,?1,?2)",
 };
 _Static_assert(ARRAY_LEN(sql) == LED_SQL_COUNT, "one string per statement");
 
@@ -456,7 +478,9 @@ static int ensure_schema(struct led_store *s, struct err *e)
 	if (led_begin(s, e))
 		return -1;
 	if ((fresh && exec(s, LED_SQL_SCHEMA, "make the tables", e)) ||
-	    exec(s, LED_SQL_KEYS, "make the table of keys", e) || led_commit(s, e)) {
+	    exec(s, LED_SQL_KEYS, "make the table of keys", e) ||
+	    exec(s, LED_SQL_WRAPPED, "make the table of wrapped keys", e) ||
+	    led_commit(s, e)) {
 		led_rollback(s);
 		return -1;
 	}

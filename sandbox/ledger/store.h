@@ -4,9 +4,10 @@
  * readers: led_store_open_ro -> led_stmt -> led_store_finish. A zeroed store may be finished.
  *
  * Tables: audit (the chain), head (seq and hash of the last row, so that rows cut off the end are
- * missed), open_runs (intents not yet closed), instances (servers), keys (API keys; a record made
- * before there were keys gets the table when it is opened for writing). Only audit is evidence; the
- * others are look-ups that led_audit_verify holds against it. */
+ * missed), open_runs (intents not yet closed), instances (servers), keys (API keys), wrapped and root
+ * (keys of tenants and workspaces, wrapped). A record made before there were keys gets the last three when
+ * it is opened for writing. Only audit is evidence; the others but the last two are look-ups that
+ * led_audit_verify holds against it. */
 #ifndef LEDGER_STORE_H
 #define LEDGER_STORE_H
 
@@ -25,7 +26,9 @@ enum led_sql {
 	LED_SQL_WAL,
 	LED_SQL_SCHEMA,
 	LED_SQL_KEYS,
+	LED_SQL_WRAPPED,
 	LED_SQL_HAS_KEYS,
+	LED_SQL_HAS_ROOT,
 	LED_SQL_BEGIN,
 	LED_SQL_COMMIT,
 	LED_SQL_ROLLBACK,
@@ -61,6 +64,14 @@ enum led_sql {
 	LED_SQL_KEY_REVOKE,
 	LED_SQL_KEY_EACH,
 	LED_SQL_KEYS_ODD,
+	LED_SQL_WRAPPED_PUT,
+	LED_SQL_WRAPPED_GET,
+	LED_SQL_WRAPPED_NEXT,
+	LED_SQL_WRAPPED_SET,
+	LED_SQL_WRAPPED_DROP,
+	LED_SQL_WRAPPED_COUNT,
+	LED_SQL_ROOT_GET,
+	LED_SQL_ROOT_SET,
 	LED_SQL_COUNT
 };
 
@@ -143,6 +154,13 @@ void led_key_find(struct led_store *s, struct sv id, struct sv hash,
 		  struct led_key_found *ret, struct err *e);
 /* Are the keys what their events say? -1: e names one that is not. */
 int led_key_verify(struct led_store *s, struct err *e);
+
+/* wrapped.c. An error changes nothing, but for destroy: see ledger.h. */
+int led_wrapped_put(struct led_store *s, const struct led_wrapped *k, struct err *e);
+/* 1, and k is it, with its bytes in mem; 0 there is none, and k has no bytes; -1. */
+int led_wrapped_get(struct led_store *s, struct led_wrapped *k, unsigned char mem[LED_WRAPPED_MAX],
+		    struct err *e);
+int led_wrapped_destroy(struct led_store *s, const struct led_wrapped *k, struct err *e);
 
 /* instance.c: inside one transaction, with the opening lock held. */
 int led_instance_start(struct led_store *s, uint32_t *ret_orphans, struct err *e);

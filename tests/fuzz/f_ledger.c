@@ -95,6 +95,18 @@ static bool key_find(struct buf *b, struct err *e)
 	return true;
 }
 
+static bool wrapped(struct buf *b, struct err *e)
+{
+	struct led_wrapped k;
+
+	if (led_take_wrapped(&m, &k, e))
+		return false;
+	must(k.tenant.n && k.blob.n <= LED_WRAPPED_MAX);
+	led_put_wrapped(&again, &k);
+	buf_str(b, "{}");
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_BUF b = {.max = LED_MAX_BODY};
@@ -109,7 +121,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	       : m.type == LED_KEY_FIND	     ? key_find(&b, &e)
 	       : m.type == LED_SESSION_OPEN  ? session(&b, &e)
 	       : m.type == LED_SESSION_CLOSE ? session_end(&b, &e)
-					     : event(&b, &e);
+	       : m.type >= LED_WRAPPED_PUT && m.type <= LED_WRAPPED_DESTROY
+		       ? wrapped(&b, &e)
+		       : event(&b, &e);
 	if (good) {
 		must(!again.bad && again.n == m.n && !memcmp(again.data, m.data, m.n));
 		check_body(&b);

@@ -15,6 +15,16 @@ static int confine(void *arg)
 										: -1;
 }
 
+static uint32_t ask_wrapped(struct ledger *l, uint32_t type, struct sv blob)
+{
+	const struct led_wrapped k = {.tenant = SV("key:ci"), .epoch = 1, .blob = blob};
+	struct ipc_msg m;
+
+	ipc_start(&m, type, 9);
+	led_put_wrapped(&m, &k);
+	return ask(l, &m, NULL);
+}
+
 int main(void)
 {
 	const unsigned runs = 3000;
@@ -37,6 +47,10 @@ int main(void)
 	must(!stat(wal, &st));
 	ok(st.st_size < (off_t)48 << 20, "checkpoints keep the log small (%lld bytes)",
 	   (long long)st.st_size);
+	ok(ask_wrapped(&l, LED_WRAPPED_PUT, SV("wrapped")) == LED_ACK &&
+		   ask_wrapped(&l, LED_WRAPPED_DESTROY, SV("")) == LED_ACK &&
+		   !stat(wal, &st) && !st.st_size,
+	   "a wrapped key is kept and destroyed, and the log cut");
 	ok(ask_intent(&l, "run_open") == LED_ACK && ledger_wait(&l) == 0,
 	   "it ends well");
 	ok(stat(wal, &st) && errno == ENOENT, "and leaves no write-ahead log behind");
