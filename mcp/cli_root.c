@@ -85,9 +85,11 @@ static int ask(int tty, const char *what, struct passphrase *p, struct err *e)
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
+	/* what was typed before it is asked for is dropped; not what is typed as soon as it is */
+	rc = tcsetattr(tty, TCSAFLUSH, &quiet) ? err_sys(e, "the terminal") : 0;
 	dprintf(tty, "%s: ", what);
-	rc = tcsetattr(tty, TCSAFLUSH, &quiet) ? err_sys(e, "the terminal")
-					       : read_line(tty, p, e);
+	if (!rc)
+		rc = read_line(tty, p, e);
 	tcsetattr(tty, TCSAFLUSH, &was);
 	dprintf(tty, "\n");
 	sigprocmask(SIG_SETMASK, &before, NULL);

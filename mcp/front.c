@@ -21,7 +21,7 @@
 
 #define FLUSH_MS 500
 #define END_MS 1500 /* a client waits 2 s before it sends SIGTERM */
-#define MAX_CALLS 1280 /* more than run and wait by default */
+#define MORE_CALLS 240 /* than run and wait: they ask for other things */
 
 struct front {
 	struct loop loop;
@@ -141,16 +141,17 @@ static int open_protocol(struct front *f, const struct options *o, struct err *e
 	if (!f->runs)
 		return -1;
 	f->server = proto_server_new(
-		&(struct proto_server_opts){.loop = &f->loop,
-					    .env = {.loop = &f->loop,
-						    .client = f->client,
-						    .runs = f->runs,
-						    .confirm = o->confirm},
-					    .sets = sets,
-					    .nsets = o->conformance_fixtures ? 2 : 1,
-					    .max_in_flight = MAX_CALLS,
-					    .promote_ms = o->promote_n,
-					    .fixtures = o->conformance_fixtures},
+		&(struct proto_server_opts){
+			.loop = &f->loop,
+			.env = {.loop = &f->loop,
+				.client = f->client,
+				.runs = f->runs,
+				.confirm = o->confirm},
+			.sets = sets,
+			.nsets = o->conformance_fixtures ? 2 : 1,
+			.max_in_flight = o->max_runs_n + o->max_queue_n + MORE_CALLS,
+			.promote_ms = o->promote_n,
+			.fixtures = o->conformance_fixtures},
 		e);
 	if (!f->server)
 		return -1;

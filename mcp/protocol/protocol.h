@@ -64,7 +64,7 @@ struct proto_server_opts {
 	/* Text of a schema file; NULL: schemas_get. Lives as long as the server. */
 	struct sv (*schema)(const char *name);
 	unsigned max_in_flight;		/* calls of one peer, cancelled ones that still end included; more get "busy" */
-	unsigned max_calls;		/* of all peers; 0: 2048. Over HTTP no principal gets all: account.c */
+	unsigned max_calls;		/* of all peers; 0: 2048, or one peer's if that is more. Over HTTP no principal gets all: account.c */
 	unsigned progress_ms;		/* between progress notifications; 0: 2000 */
 	uint64_t promote_ms;		/* a call that runs longer answers `running`; 0: 45000 */
 	uint64_t task_ms;		/* the same where the client takes tasks; 0: 1000 */

@@ -13,13 +13,11 @@
 #include "sandbox/ledger/ledger.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define LEDGER_PATIENCE_MS 1000
 /* pipes, sockets, cgroup files and pidfds of one run; memfds of one that waits */
 #define FDS_PER_RUN 24
 #define FDS_PER_WAITING 4
@@ -40,24 +38,6 @@ void keeper_pump(struct keeper *k)
 	while (!k->front_gone && !k->ledger_gone && (r = share_next(k)))
 		run_event(r, EV_SLOT);
 	end_if_idle(k);
-}
-
-int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m)
-{
-	struct pollfd p = {k->ledger, POLLOUT, 0};
-	struct err e = {0};
-	int bad = k->ledger_gone || ipc_send(k->ledger, m, &e);
-
-	/* an fsync may hold it up; what it must know is not dropped for that */
-	if (bad && e.code == ERR_BUSY && poll(&p, 1, LEDGER_PATIENCE_MS) > 0) {
-		err_clear(&e);
-		bad = ipc_send(k->ledger, m, &e);
-	}
-	if (bad) {
-		log_err("ledger_does_not_listen", &e);
-		return -1;
-	}
-	return 0;
 }
 
 static void stop_all(struct keeper *k, enum verdict_reason why)
@@ -247,9 +227,13 @@ static void on_ledger_ready(struct loop_io *io, uint32_t events)
 	struct keeper *k = io->arg;
 	struct ipc_msg m;
 	struct err e = {0};
-	int got = ipc_recv(k->ledger, &m, &e);
+	int got;
 
-	(void)events;
+	if (events & EPOLLOUT)
+		ledger_write_again(k);
+	if (!(events & ~(uint32_t)EPOLLOUT))
+		return;
+	got = ipc_recv(k->ledger, &m, &e);
 	if (got < 0 && e.sys == EAGAIN)
 		return;
 	if (got != 1) {
@@ -493,6 +477,7 @@ int sup_keeper_main(const struct sup_keeper_opts *o)
 	if (bad)
 		log_err("keeper_failed", &e);
 	tell_finish(&k);
+	ledger_write_finish(&k);
 	auth_finish(&k);
 	launch_host_free(k.host);
 	loop_finish(&k.loop);

@@ -228,6 +228,7 @@ struct keeper {
 	struct loop_io front_io, ledger_io, signal_io;
 	struct untold *untold;		/* what the front has not taken yet, oldest first; tell.c */
 	unsigned nuntold;
+	struct unwritten *unwritten, *last_unwritten; /* what the ledger has not taken yet, oldest first; ledger_line.c */
 	struct loop_timer untold_timer;	/* armed: the kernel, not the front, holds the first of it up */
 	struct run *runs;		/* oldest first */
 	unsigned busy, waiting;		/* runs with a slot: a sandbox, or about to have one; all others */
@@ -282,9 +283,14 @@ void run_leave_workspace(struct run *r);
 uint64_t run_clamp(uint64_t v, uint64_t min, uint64_t max);
 /* Starts what fits. */
 void keeper_pump(struct keeper *k);
-int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);	/* 0 or -1 */
 /* The front has gone, or must be treated as if it had. */
 void keeper_end(struct keeper *k);
+
+/* --- ledger_line.c ------------------------------------------------------------------------------ */
+/* A record without descriptors. -1: it has gone, or there is no memory. */
+int keeper_ask_ledger(struct keeper *k, struct ipc_msg *m);
+void ledger_write_again(struct keeper *k);	/* there is room */
+void ledger_write_finish(struct keeper *k);
 
 /* --- hear.c: guests that stay ------------------------------------------------------------------- */
 /* io->arg is whose guest it is; take: whether it may say that, and now. ret_type is written where it said something. */

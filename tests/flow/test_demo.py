@@ -68,5 +68,5 @@ def test_what_the_readme_says_of_the_options_is_so():
     flags = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", readme())) - {"json"}
     said = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
     ours = set(re.findall(r"^  --([a-z-]+)", said, re.M))
-    of_clients = {"transport", "header"}    # claude mcp add
-    assert len(flags) > 8 and flags <= ours | of_clients, flags - ours
+    of_others = {"transport", "header", "name"}     # claude mcp add, systemd-creds
+    assert len(flags) > 8 and flags <= ours | of_others, flags - ours

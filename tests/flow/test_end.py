@@ -1,6 +1,9 @@
 """However a server ends, it ends soon and leaves nothing running."""
+import collections
+import json
 import os
 import signal
+import subprocess
 import time
 
 import cells
@@ -42,6 +45,25 @@ def test_sigterm_ends_everything_within_two_seconds(busy):
     s.proc.send_signal(signal.SIGTERM)
     assert s.wait() in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
     assert gone(pids) and not cells.cgroups(s.proc.pid)
+
+
+def test_eof_ends_it_as_soon_with_hundreds_that_wait():
+    """All of them end at once then, and of each it is written that it began and how it ended."""
+    s = mcp.Server(options=["--max-runs", "1"])
+    try:
+        s.initialize()
+        for _ in range(700):
+            s.start("run_code", FOREVER)
+        s.ping()
+        s.proc.stdin.close()
+        s.wait()
+        assert "record" not in s.stderr()
+        text = subprocess.run([mcp.BINARY, "audit", "list", "--json", "--limit", "5000", "--state", s.state], check=True,
+                              capture_output=True, text=True).stdout
+        ends = [json.loads(line)["status"] for line in text.splitlines()]
+        assert len(ends) == 700 and set(ends) == {"cancelled"}, collections.Counter(ends)
+    finally:
+        s.discard()
 
 
 def test_sigkill_leaves_nothing_running(busy):

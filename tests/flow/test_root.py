@@ -1,9 +1,11 @@
 """`fumehood key root`: made, rotated, shown; a rotation cut off anywhere; and what is wrong is said with what to do."""
 import base64
+import contextlib
 import fcntl
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import sqlite3
@@ -149,15 +151,22 @@ def test_a_terminal_is_asked_and_does_not_show_it(state):
     if not pid:
         os.execv(mcp.BINARY, [mcp.BINARY, "key", "root", "init", "--passphrase", "--state", state])
     seen = b""
-    for asked in (b"New passphrase: ", b"The same again: "):
-        while not seen.endswith(asked):
-            seen += os.read(terminal, 1000)
-        os.write(terminal, WORDS.encode())
+
+    def more():
+        assert select.select([terminal], [], [], 30)[0], seen
+        return os.read(terminal, 1000)
+
     try:
-        while chunk := os.read(terminal, 1000):
-            seen += chunk
-    except OSError:                                 # its end
-        pass
+        for asked in (b"New passphrase: ", b"The same again: "):
+            while not seen.endswith(asked):
+                seen += more()
+            os.write(terminal, WORDS.encode())      # at once
+        with contextlib.suppress(OSError):          # its end
+            while chunk := more():
+                seen += chunk
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
+        raise
     assert os.waitpid(pid, 0)[1] == 0 and b"made root key" in seen and b"horse" not in seen, seen
 
 
