@@ -11,9 +11,8 @@
 static void fill_defaults(struct proto_server_opts *o)
 {
 	if (!o->max_calls)
-		o->max_calls = MAX_CALLS;
-	if (o->max_calls < o->max_in_flight)
-		o->max_calls = o->max_in_flight;
+		o->max_calls =
+			o->max_in_flight < MAX_CALLS ? MAX_CALLS : o->max_in_flight;
 	if (!o->progress_ms)
 		o->progress_ms = PROGRESS_MS;
 	if (!o->promote_ms)
