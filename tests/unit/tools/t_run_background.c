@@ -130,7 +130,7 @@ static void test_promote(struct keeper *k)
 	uint64_t id;
 	int w[2];
 
-	k->promote_ms = 1;
+	k->promote_ms = 300; /* what it prints is to come before */
 	id = keeper_begin(k, &c, CODE, w);
 	keeper_print(k, w[0], SV("so far\n"));
 	keeper_until_ended(k, &c);
